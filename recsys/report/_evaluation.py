@@ -1,0 +1,62 @@
+"""What a report is made from, and the record it yields: the pure side of the report stage."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from recsys.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Everything a report may look at. Tables follow `recsys.tables`."""
+
+    run: str
+    source: str  # name of the source, e.g. shop
+    model: str  # name of the model, e.g. cross_encoder
+    created: str  # date, YYYY-MM-DD
+    seed: int
+    learned: bool  # the model saw labels of train queries: then only the test queries are fair
+    outputs: tuple[str, ...]  # of the model; see recsys.scorer.output_for
+    targets: dict[str, Target]  # those with at least one label
+    queries: pa.Table  # corpus queries with split, without text being needed
+    items: pa.Table  # corpus items
+    calibrated: pa.Table  # CALIBRATED: one row per label of all targets
+    ranks: pa.Table  # RANKS; no rows where only labelled pairs were scored
+    top: pa.Table  # TOP; no rows likewise
+    calibration: dict[str, dict]  # target -> {"chosen": name, "candidates": [{"name", "log_loss", "low", "high"}], ...}
+    rows: dict[str, dict]  # raw table -> {"in", "out", "merged": {reason: n}, "quarantined": {reason: n}}
+    num_pairs: int  # pairs scored
+    num_queries: int
+    num_items: int
+
+    @property
+    def split(self) -> str:
+        """The queries on which the headline is computed: 'test' if the model saw labels, else 'all'."""
+        return "test" if self.learned else "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One number of `report/metrics.json`. `value`, `low`, `high` are None where undefined."""
+
+    report: str  # which report made it: balanced, reliability, ...
+    target: str
+    split: str  # train, validation, test or all
+    metric: str  # e.g. "ndcg@10"
+    definition: str  # one sentence: formula, ties, unjudged rule, source
+    slice: str  # "overall", or "<column>=<value>"
+    value: float | None
+    low: float | None  # 95 % interval, queries resampled
+    high: float | None
+    num_queries: int
+    num_pairs: int
+
+
+class Report(ABC):
+    """An option of conf/report: records from an evaluation, and a section of the page."""
+
+    @abstractmethod
+    def records(self, evaluation: Evaluation) -> list[Record]:
+        """All numbers of this report."""

@@ -1,0 +1,47 @@
+"""The interface every model answers through: texts are encoded once, pairs interact cheaply.
+
+Shapes: Q queries, I items, P pairs, T outputs. Scores are unbounded float32 logits, never probabilities.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+
+class Encoded(Protocol):
+    """What a scorer remembers of a table of texts: one entry per row, in row order. Opaque to everyone else."""
+
+    def __len__(self) -> int: ...
+
+
+class Scorer(ABC):
+    """Scores pairs of queries and items.
+
+    Results depend on the arguments alone (never on earlier calls), so a tile's bytes do not depend on who scores it.
+    Rows with the same text share one encoding.
+    """
+
+    outputs: tuple[str, ...]  # T names; an output named like a target predicts it, 'match' serves every target
+
+    @abstractmethod
+    def encode_queries(self, table: pa.Table) -> Encoded:
+        """Encodes rows of the `queries` table."""
+
+    @abstractmethod
+    def encode_items(self, table: pa.Table) -> Encoded:
+        """Encodes rows of the `items` table."""
+
+    @abstractmethod
+    def score(self, queries: Encoded, items: Encoded) -> np.ndarray:
+        """score_TQI: every query with every item, float32."""
+
+    @abstractmethod
+    def score_pairs(self, queries: Encoded, items: Encoded, pair_P2: np.ndarray) -> np.ndarray:
+        """score_TP of the given pairs; pair_P2 holds (query row, item row), int64."""
+
+
+def output_for(target: str, outputs: tuple[str, ...]) -> str:
+    """The output that predicts `target`: the one of its name, else the single shared one."""
+    return target if target in outputs else outputs[0]
