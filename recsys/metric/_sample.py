@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Labelled rows of one target, grouped by query (query_N ascends). A pair may have several rows (labels, weights)."""
+    """Labelled rows of one target, grouped by query (query_N ascends). A pair may have several rows."""
 
     num_queries: int  # Q; a query may have no row
     query_N: np.ndarray  # int64, 0 .. Q-1, ascending

@@ -19,7 +19,7 @@ class Model(ABC):
     learns: bool = False
 
     def check(self) -> None:
-        """Raises ValueError for what is wrong with the configuration itself (a folder that is no model), early and cheaply."""
+        """Raises ValueError for a wrong configuration (a folder that is no model), early and cheaply."""
 
     @abstractmethod
     def load(self, folder: Path, device: str) -> Scorer:
@@ -41,7 +41,7 @@ class Supervised(Model):
 
     @abstractmethod
     def build(self, queries: pa.Table, items: pa.Table, outputs: tuple[str, ...], seed: int) -> "Network":
-        """A network ready to be trained, one output per target; trains a tokenizer on the texts where it starts from scratch.
+        """A network ready to be trained, one output per target; from scratch, its tokenizer is trained on the texts.
 
         The same arguments give the same initial weights on every worker.
         """

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 class Source(ABC):
-    """Raw tables by name. A source maps names and types; it does not clean: `prepare` does, and counts what it drops."""
+    """Raw tables by name. It maps names and types and does not clean: `prepare` does, and counts what it drops."""
 
     @abstractmethod
     def tables(self) -> tuple[str, ...]:

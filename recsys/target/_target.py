@@ -1,4 +1,4 @@
-"""What is predicted, as a noun of its own: which observations it is read from, what counts as positive, what it gains."""
+"""What is predicted, as a noun of its own: where it is observed, what counts as positive, what it gains."""
 
 from abc import ABC, abstractmethod
 
@@ -55,7 +55,7 @@ def count_observations(pairs: pa.Table, target: str) -> pa.Table:
 
 
 def mean_judgment(pairs: pa.Table, target: str) -> pa.Table:
-    """LABELS rows of a graded target: one per (query, item), label = mean grade, weight 1. Further columns: first value."""
+    """LABELS rows of a graded target: one per (query, item), label = mean grade. Further columns: first value."""
     extra = [n for n in pairs.column_names if n not in ("query_id", "item_id", "target", "label")]
     keys = ["query_id", "item_id"]
     mean = pairs.group_by(keys, use_threads=False).aggregate([("label", "mean"), *((n, "first") for n in extra)])
