@@ -1,0 +1,82 @@
+"""The query x item grid cut into tiles, in pure integers. Rows are positions in the sorted corpus tables.
+
+A market is a maximal run of rows with the same locale; queries meet the items of their own market only.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Tile:
+    """A query range x an item range. `index` numbers the tiles of a plan; `block` those that share their items."""
+
+    index: int
+    block: int
+    query_start: int
+    query_stop: int
+    item_start: int
+    item_stop: int
+
+    @property
+    def num_pairs(self) -> int:
+        return (self.query_stop - self.query_start) * (self.item_stop - self.item_start)
+
+    @property
+    def name(self) -> str:
+        return f"part-{self.index:09d}"
+
+
+@dataclass(frozen=True)
+class Market:
+    """The rows of one locale in both tables."""
+
+    query_start: int
+    query_stop: int
+    item_start: int
+    item_stop: int
+
+
+def runs(values: Sequence[str | None]) -> list[tuple[str | None, int, int]]:
+    """(value, start, stop) of each run of equal values."""
+    found: list[tuple[str | None, int, int]] = []
+    start = 0
+    for stop in range(1, len(values) + 1):
+        if stop == len(values) or values[stop] != values[start]:
+            found.append((values[start], start, stop))
+            start = stop
+    return found
+
+
+def markets(query_locales: Sequence[str | None], item_locales: Sequence[str | None]) -> list[Market]:
+    """The markets both tables have, in item order. One market if either table has no locale at all.
+
+    Locales must be sorted so that each forms one run.
+    """
+    if not any(v is not None for v in query_locales) or not any(v is not None for v in item_locales):
+        return [Market(0, len(query_locales), 0, len(item_locales))]
+    queries = {value: (start, stop) for value, start, stop in runs(query_locales)}
+    items = {value: (start, stop) for value, start, stop in runs(item_locales)}
+    return [Market(*queries[value], *span) for value, span in items.items() if value in queries]
+
+
+def spans(start: int, stop: int, size: int) -> list[tuple[int, int]]:
+    """[start, stop) cut into as few near-equal spans of at most `size` as possible."""
+    count = -(-(stop - start) // size)
+    edges = [start + (stop - start) * i // count for i in range(count + 1)] if count else []
+    return list(itertools.pairwise(edges))
+
+
+def plan(markets: Sequence[Market], tile_queries: int, tile_items: int) -> list[Tile]:
+    """Every pair of every market in exactly one tile; the tiles of a block follow each other."""
+    if tile_queries < 1 or tile_items < 1:
+        raise ValueError(f"tiles of {tile_queries} queries x {tile_items} items hold nothing; both must be at least 1")
+    tiles: list[Tile] = []
+    block = 0
+    for market in markets:
+        for items in spans(market.item_start, market.item_stop, tile_items):
+            for queries in spans(market.query_start, market.query_stop, tile_queries):
+                tiles.append(Tile(len(tiles), block, *queries, *items))
+            block += 1
+    return tiles

@@ -1,0 +1,135 @@
+"""Add up the counters of a run's tiles: exact ranks, the top K and the histogram of every query. No Ray in it.
+
+One part is in memory at a time. Sums are integers, so the order of the parts does not matter.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.grid import Market
+from recsys.tables import RANKS, TOP
+from recsys.tile import Counters
+
+
+class Merged:
+    """Running totals over tiles; `add` in any order, then read the three tables."""
+
+    def __init__(self, top_k: int) -> None:
+        self.top_k = top_k
+        self._histogram: pa.Table | None = None
+        self._labelled: pa.Table | None = None
+        self._top: pa.Table | None = None
+
+    def add(self, counters: Counters) -> None:
+        keys = ["query_row", "output"]
+        self._histogram = _sum(self._histogram, counters.histogram, [*keys, "bin"], ["count"])
+        self._labelled = _sum(self._labelled, counters.labelled, [*keys, "item_row"], ["num_above", "num_tied"])
+        self._top = _best(self._top, counters.top, self.top_k)
+
+    @property
+    def histogram(self) -> pa.Table:
+        """query_row, output, bin, count: every pair of the grid once per output."""
+        assert self._histogram is not None
+        return self._histogram
+
+    def num_pairs(self) -> int:
+        """Pairs counted, from the histogram of the first output: an independent count of what was scored."""
+        first = self.histogram["output"][0]
+        return pc.sum(self.histogram.filter(pc.equal(self.histogram["output"], first))["count"]).as_py()
+
+    def ranks(self, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray, grid: "Grid") -> pa.Table:
+        """RANKS of the labelled pairs within a market.
+
+        Where only candidates were scored, the items that were not stand tied below them.
+        """
+        assert self._labelled is not None
+        order = [("query_row", "ascending"), ("item_row", "ascending"), ("output", "ascending")]
+        totals = self.histogram.group_by(["query_row", "output"], use_threads=False).aggregate([("count", "sum")])
+        table = self._labelled.join(totals, keys=["query_row", "output"]).sort_by(order)
+        query_row_N, item_row_N = table["query_row"].to_numpy(), table["item_row"].to_numpy()
+        scored_N = table["count_sum"].to_numpy()
+        num_items_N = grid.num_items(query_row_N, item_row_N)
+        ranked_N = grid.scored(query_row_N, item_row_N)
+        columns = {
+            "query_id": query_ids.take(table["query_row"]),
+            "item_id": item_ids.take(table["item_row"]),
+            "output": table["output"],
+            "num_above": pa.array(np.where(ranked_N, table["num_above"].to_numpy(), scored_N)),
+            "num_tied": pa.array(np.where(ranked_N, table["num_tied"].to_numpy(), num_items_N - scored_N)),
+            "num_items": pa.array(num_items_N),
+        }
+        return RANKS.conform(pa.table(columns).filter(pa.array(num_items_N > 0)))
+
+    def top(self, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) -> pa.Table:
+        """TOP: the K best items of each query and output, best first."""
+        assert self._top is not None
+        table = self._top
+        columns = {
+            "query_id": query_ids.take(table["query_row"]),
+            "output": table["output"],
+            "rank": _rank_in_group(table),
+            "item_id": item_ids.take(table["item_row"]),
+            "score": table["score"],
+        }
+        return TOP.conform(pa.table(columns))
+
+
+def merge(parts: Iterable[Counters], top_k: int) -> Merged:
+    """The totals of all parts."""
+    merged = Merged(top_k)
+    for counters in parts:
+        merged.add(counters)
+    return merged
+
+
+class Grid:
+    """Which pairs were in question, and which of them were scored."""
+
+    def __init__(self, markets: list[Market], candidate_P2: np.ndarray | None, num_items: int) -> None:
+        self._markets = markets
+        self._stride = num_items
+        self._candidates = (
+            None if candidate_P2 is None else np.sort(candidate_P2[:, 0] * num_items + candidate_P2[:, 1])
+        )
+
+    def num_items(self, query_row_N: np.ndarray, item_row_N: np.ndarray) -> np.ndarray:
+        """int64: items of the pair's market; 0 where query and item are of different markets."""
+        size_N = np.zeros(len(query_row_N), np.int64)
+        for m in self._markets:
+            inside = (query_row_N >= m.query_start) & (query_row_N < m.query_stop)
+            inside &= (item_row_N >= m.item_start) & (item_row_N < m.item_stop)
+            size_N[inside] = m.item_stop - m.item_start
+        return size_N
+
+    def scored(self, query_row_N: np.ndarray, item_row_N: np.ndarray) -> np.ndarray:
+        """bool: whether the pair was scored with the rest of its market: always, unless only candidates were."""
+        if self._candidates is None:
+            return np.ones(len(query_row_N), bool)
+        return np.isin(query_row_N * self._stride + item_row_N, self._candidates)
+
+
+def _sum(total: pa.Table | None, more: pa.Table, keys: list[str], values: list[str]) -> pa.Table:
+    both = more if total is None else pa.concat_tables([total, more])
+    summed = both.group_by(keys, use_threads=False).aggregate([(v, "sum") for v in values])
+    return summed.rename_columns([n.removesuffix("_sum") for n in summed.column_names]).select([*keys, *values])
+
+
+def _best(total: pa.Table | None, more: pa.Table, k: int) -> pa.Table:
+    both = more if total is None else pa.concat_tables([total, more])
+    order = [("query_row", "ascending"), ("output", "ascending"), ("score", "descending"), ("item_row", "ascending")]
+    both = both.sort_by(order)
+    return both.filter(pc.less_equal(_rank_in_group(both), k)).combine_chunks()
+
+
+def _rank_in_group(table: pa.Table) -> pa.Array:
+    """1, 2, ... within each run of equal (query_row, output)."""
+    if table.num_rows == 0:
+        return pa.array([], pa.int32())
+    query_N = table["query_row"].to_numpy()
+    output_N = table["output"].combine_chunks().dictionary_encode().indices.to_numpy()
+    starts = np.flatnonzero(np.r_[True, (np.diff(query_N) != 0) | (np.diff(output_N) != 0)])
+    position_N = np.arange(len(query_N))
+    return pa.array((position_N - np.repeat(starts, np.diff(np.r_[starts, len(query_N)])) + 1).astype(np.int32))

@@ -1,0 +1,334 @@
+"""Score one tile: check, score, one atomic part with its counters. No Ray in it.
+
+Shapes: Q queries and I items of the tile, T outputs, L labelled pairs of the tile's queries, B histogram bins.
+A part is a Parquet file whose rows are the scores kept; its footer holds what the tile counted and a checksum, so the
+part is the commit. Row numbers are positions in the corpus tables (`query_row`, `item_row`).
+"""
+
+import base64
+import hashlib
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys.grid import Tile
+from recsys.scorer import Encoded, Scorer
+from recsys.store import Folder, ipc_bytes, parquet_bytes
+from recsys.tables import scores_schema
+
+KEEPS = ("every", "top", "labelled")
+NUM_BINS = 4096
+_KEY = "recsys."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frozen:
+    """Scores of all labelled pairs of a market's queries, sorted by query row, then item row."""
+
+    query_row_L: np.ndarray  # int64
+    item_row_L: np.ndarray  # int64
+    score_TL: np.ndarray  # float32
+
+    def of(self, query_start: int, query_stop: int) -> "Frozen":
+        """The labelled pairs of a range of queries."""
+        span = slice(*np.searchsorted(self.query_row_L, (query_start, query_stop)))
+        return Frozen(
+            query_row_L=self.query_row_L[span], item_row_L=self.item_row_L[span], score_TL=self.score_TL[:, span]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counters:
+    """What a tile counts, whatever it keeps. Adds up over tiles: see `recsys.merge`."""
+
+    histogram: pa.Table  # query_row, output, bin, count: only bins that are not empty
+    labelled: pa.Table  # query_row, item_row, output, num_above, num_tied: within the tile
+    top: pa.Table  # query_row, output, item_row, score: best first
+
+    def to_text(self) -> str:
+        data = b"".join(
+            len(block).to_bytes(8, "little") + block
+            for block in map(ipc_bytes, (self.histogram, self.labelled, self.top))
+        )
+        return base64.b64encode(pa.compress(data, "zstd", asbytes=True)).decode() + f":{len(data)}"
+
+    @classmethod
+    def from_text(cls, text: str) -> "Counters":
+        encoded, size = text.split(":")
+        data = pa.decompress(base64.b64decode(encoded), int(size), "zstd", asbytes=True)
+        tables, at = [], 0
+        while at < len(data):
+            length = int.from_bytes(data[at : at + 8], "little")
+            tables.append(pa.ipc.open_stream(data[at + 8 : at + 8 + length]).read_all())
+            at += 8 + length
+        return cls(histogram=tables[0], labelled=tables[1], top=tables[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What is told about a committed tile."""
+
+    tile: int
+    num_pairs: int
+    num_rows: int  # rows kept
+    num_bytes: int
+    checksum: str
+    seconds: float  # 0 if it was committed before
+    scored: bool  # False if it was committed before
+
+
+def bin_of(score_N: np.ndarray) -> np.ndarray:
+    """The histogram bin of each float32 score, 0 .. 4095: the upper 12 bits of an order-preserving integer.
+
+    Sign, exponent and 3 bits of mantissa: bins are at most 12.5 % wide relative to the score, and need no range.
+    """
+    bits = np.ascontiguousarray(score_N, np.float32).view(np.uint32)
+    ordered = np.where(bits >> 31 != 0, ~bits, bits | np.uint32(0x80000000))
+    return (ordered >> np.uint32(20)).astype(np.int32)
+
+
+def best(score_I: np.ndarray, k: int) -> np.ndarray:
+    """Positions of the k highest scores, best first; ties in order of position."""
+    if k < len(score_I):
+        threshold = np.partition(score_I, len(score_I) - k)[len(score_I) - k]
+        above = np.flatnonzero(score_I > threshold)
+        tied = np.flatnonzero(score_I == threshold)[: k - len(above)]
+        chosen = np.sort(np.concatenate([above, tied]))
+    else:
+        chosen = np.arange(len(score_I))
+    return chosen[np.argsort(-score_I[chosen], kind="stable")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """All scores of one query in a tile."""
+
+    query_row: int
+    item_row_I: np.ndarray  # int64, ascending
+    score_TI: np.ndarray  # float32
+
+
+def count(rows: list[Row], frozen: Frozen, outputs: tuple[str, ...], top_k: int) -> Counters:
+    """The counters of a tile's rows."""
+    histogram, labelled, top = _Columns(), _Columns(), _Columns()
+    for row in rows:
+        mine = frozen.of(row.query_row, row.query_row + 1)
+        for t, output in enumerate(outputs):
+            score_I = row.score_TI[t]
+            count_B = np.bincount(bin_of(score_I), minlength=NUM_BINS)
+            filled = np.flatnonzero(count_B)
+            histogram.add(row.query_row, output, bin=filled.astype(np.int32), count=count_B[filled].astype(np.int64))
+            chosen = best(score_I, top_k)
+            top.add(row.query_row, output, item_row=row.item_row_I[chosen], score=score_I[chosen])
+            if len(mine.item_row_L):
+                ordered = np.sort(score_I)
+                right_L = np.searchsorted(ordered, mine.score_TL[t], side="right")
+                left_L = np.searchsorted(ordered, mine.score_TL[t], side="left")
+                labelled.add(
+                    row.query_row,
+                    output,
+                    item_row=mine.item_row_L,
+                    num_above=(len(ordered) - right_L).astype(np.int64),
+                    num_tied=(right_L - left_L).astype(np.int64),
+                )
+    return Counters(
+        histogram=histogram.table({"bin": pa.int32(), "count": pa.int64()}),
+        labelled=labelled.table({"item_row": pa.int64(), "num_above": pa.int64(), "num_tied": pa.int64()}),
+        top=top.table({"item_row": pa.int64(), "score": pa.float32()}),
+    )
+
+
+class _Columns:
+    """Collects arrays that share a query and an output, and makes one table of them."""
+
+    def __init__(self) -> None:
+        self.chunks: list[tuple[int, str, dict[str, np.ndarray]]] = []
+
+    def add(self, query_row: int, output: str, **columns: np.ndarray) -> None:
+        self.chunks.append((query_row, output, columns))
+
+    def table(self, types: dict[str, pa.DataType]) -> pa.Table:
+        sizes = [len(next(iter(columns.values()))) for _, _, columns in self.chunks]
+        arrays = {
+            "query_row": pa.array(np.repeat([q for q, _, _ in self.chunks], sizes).astype(np.int64)),
+            "output": pa.array(np.repeat([o for _, o, _ in self.chunks], sizes).tolist(), pa.string()),
+        }
+        for name, kind in types.items():
+            parts = [columns[name] for _, _, columns in self.chunks]
+            arrays[name] = pa.array(np.concatenate(parts) if parts else [], kind)
+        return pa.table(arrays)
+
+
+@dataclass(kw_only=True)
+class TileScorer:
+    """Scores tiles of one run into a folder. Keeps the encodings of the last block of items and of all queries seen."""
+
+    scorer: Scorer
+    folder: Folder
+    fingerprint: str  # of the scores stage: a part of other work is not taken for one of this
+    keep: str
+    top_k: int
+    queries: pa.Table  # all queries of the corpus
+    read_items: Callable[[int, int], pa.Table]  # (start, stop) -> rows of the corpus items
+    frozen: Frozen
+    candidate_P2: np.ndarray | None = None  # sorted (query row, item row): only these pairs, or None for every pair
+
+    def __post_init__(self) -> None:
+        self._items: tuple[tuple[int, int], pa.Table, Encoded] | None = None
+        self._queries: dict[tuple[int, int], Encoded] = {}
+
+    def __call__(self, tile: Tile) -> Receipt:
+        """The tile's receipt; scores it unless its part is already there, whole and of this run."""
+        if (receipt := committed(self.folder, tile, self.fingerprint)) is not None:
+            return receipt
+        started = time.perf_counter()
+        items, encoded = self._encode_items(tile)
+        rows = (self._dense if self.candidate_P2 is None else self._candidates)(tile, encoded)
+        return self._commit(tile, rows, items, started)
+
+    def _dense(self, tile: Tile, items: Encoded) -> list[Row]:
+        """Every query of the tile with every item."""
+        score_TQI = np.array(self.scorer.score(self._encode_queries(tile), items), np.float32)
+        frozen = self.frozen.of(tile.query_start, tile.query_stop)
+        here = (frozen.item_row_L >= tile.item_start) & (frozen.item_row_L < tile.item_stop)
+        query_L, item_L = frozen.query_row_L[here] - tile.query_start, frozen.item_row_L[here] - tile.item_start
+        score_TQI[:, query_L, item_L] = frozen.score_TL[:, here]  # so that rounding makes and breaks no tie
+        item_row_I = np.arange(tile.item_start, tile.item_stop)
+        return [
+            Row(query_row=tile.query_start + q, item_row_I=item_row_I, score_TI=score_TQI[:, q])
+            for q in range(score_TQI.shape[1])
+        ]
+
+    def _candidates(self, tile: Tile, items: Encoded) -> list[Row]:
+        """Every query of the tile with its candidates."""
+        assert self.candidate_P2 is not None
+        span = slice(*np.searchsorted(self.candidate_P2[:, 0], (tile.query_start, tile.query_stop)))
+        pair_P2 = self.candidate_P2[span]
+        local_P2 = pair_P2 - np.array([tile.query_start, tile.item_start])
+        score_TP = np.array(self.scorer.score_pairs(self._encode_queries(tile), items, local_P2), np.float32)
+        frozen = self.frozen.of(tile.query_start, tile.query_stop)
+        stride = tile.item_stop
+        key_P, key_L = pair_P2 @ (stride, 1), frozen.query_row_L * stride + frozen.item_row_L
+        _, at_P, at_L = np.intersect1d(key_P, key_L, assume_unique=True, return_indices=True)
+        score_TP[:, at_P] = frozen.score_TL[:, at_L]
+        edges = np.searchsorted(pair_P2[:, 0], np.arange(tile.query_start, tile.query_stop + 1))
+        return [
+            Row(query_row=tile.query_start + q, item_row_I=pair_P2[a:b, 1], score_TI=score_TP[:, a:b])
+            for q, (a, b) in enumerate(itertools.pairwise(edges))
+        ]
+
+    def _commit(self, tile: Tile, rows: list[Row], items: pa.Table, started: float) -> Receipt:
+        for row in rows:
+            if not np.isfinite(row.score_TI).all():
+                query = self.queries["query_id"][row.query_row].as_py()
+                raise FloatingPointError(
+                    f"tile {tile.index}: the model gave a score that is not finite for query {query!r}"
+                )
+        frozen = self.frozen.of(tile.query_start, tile.query_stop)
+        counters = count(rows, frozen, self.scorer.outputs, self.top_k)
+        table = self._kept(tile, rows, items, frozen)
+        num_pairs = sum(len(r.item_row_I) for r in rows)
+        text = counters.to_text()
+        checksum = _checksum(table, text)
+        facts = {"tile": tile.index, "fingerprint": self.fingerprint, "pairs": num_pairs, "checksum": checksum}
+        metadata = {f"{_KEY}{k}": str(v) for k, v in facts.items()} | {f"{_KEY}counters": text}
+        scores = [n for n in table.column_names if n.startswith("score_")]
+        data = parquet_bytes(table.replace_schema_metadata(metadata), float_columns=scores)
+        self.folder.write(f"{tile.name}.parquet", data)
+        return Receipt(
+            tile=tile.index,
+            num_pairs=num_pairs,
+            num_rows=table.num_rows,
+            num_bytes=data.size,
+            checksum=checksum,
+            seconds=time.perf_counter() - started,
+            scored=True,
+        )
+
+    def _kept(self, tile: Tile, rows: list[Row], items: pa.Table, frozen: Frozen) -> pa.Table:
+        """The rows the part keeps: sorted by query row, then item row, with original ids."""
+        kept = []
+        for row in rows:
+            if self.keep == "every":
+                chosen = np.arange(len(row.item_row_I))
+            elif self.keep == "top":
+                chosen = np.unique(np.concatenate([best(score_I, self.top_k) for score_I in row.score_TI]))
+            else:
+                mine = frozen.of(row.query_row, row.query_row + 1)
+                chosen = np.flatnonzero(np.isin(row.item_row_I, mine.item_row_L))
+            kept.append((np.full(len(chosen), row.query_row), row.item_row_I[chosen], row.score_TI[:, chosen]))
+        query_row_N = np.concatenate([k[0] for k in kept])
+        item_row_N = np.concatenate([k[1] for k in kept])
+        score_TN = np.concatenate([k[2] for k in kept], axis=1)
+        arrays = [
+            self.queries["query_id"].take(pa.array(query_row_N)),
+            items["item_id"].take(pa.array(item_row_N - tile.item_start)),
+            *(pa.array(score_N) for score_N in score_TN),
+        ]
+        return pa.table(arrays, schema=scores_schema(self.scorer.outputs))
+
+    def _encode_items(self, tile: Tile) -> tuple[pa.Table, Encoded]:
+        span = (tile.item_start, tile.item_stop)
+        if self._items is None or self._items[0] != span:
+            self._items = None  # frees the old block before the new one is encoded
+            table = self.read_items(*span)
+            self._items = (span, table, self.scorer.encode_items(table))
+        return self._items[1], self._items[2]
+
+    def _encode_queries(self, tile: Tile) -> Encoded:
+        span = (tile.query_start, tile.query_stop)
+        if span not in self._queries:
+            self._queries[span] = self.scorer.encode_queries(self.queries.slice(span[0], span[1] - span[0]))
+        return self._queries[span]
+
+
+def _checksum(table: pa.Table, counters: str) -> str:
+    return hashlib.sha256(ipc_bytes(table.replace_schema_metadata(None)) + counters.encode()).hexdigest()
+
+
+def committed(folder: Folder, tile: Tile, fingerprint: str) -> Receipt | None:
+    """The receipt of a tile whose part is there, readable and of this run; None otherwise."""
+    name = f"{tile.name}.parquet"
+    if not folder.exists(name):
+        return None
+    try:
+        facts, num_rows = _facts(folder, name)
+    except (pa.ArrowException, OSError, KeyError):
+        return None  # truncated or foreign: scored again, and replaced
+    if facts["fingerprint"] != fingerprint or int(facts["tile"]) != tile.index:
+        return None
+    size = folder.filesystem.get_file_info(f"{folder.path}/{name}").size
+    return Receipt(
+        tile=tile.index,
+        num_pairs=int(facts["pairs"]),
+        num_rows=num_rows,
+        num_bytes=size,
+        checksum=facts["checksum"],
+        seconds=0.0,
+        scored=False,
+    )
+
+
+def _facts(folder: Folder, name: str) -> tuple[dict[str, str], int]:
+    with folder.filesystem.open_input_file(f"{folder.path}/{name}") as stream:
+        footer = pq.read_metadata(stream)
+    metadata = {k.decode(): v.decode() for k, v in (footer.metadata or {}).items()}
+    keys = ("tile", "fingerprint", "pairs", "checksum", "counters")
+    return {k: metadata[f"{_KEY}{k}"] for k in keys}, footer.num_rows
+
+
+def read_counters(folder: Folder, tile: Tile) -> Counters:
+    """The counters of a committed tile."""
+    return Counters.from_text(_facts(folder, f"{tile.name}.parquet")[0]["counters"])
+
+
+def verify(folder: Folder, tile: Tile) -> bool:
+    """Whether the part's rows and counters still have the checksum they were written with."""
+    name = f"{tile.name}.parquet"
+    facts, _ = _facts(folder, name)
+    return _checksum(folder.read_table(name), facts["counters"]) == facts["checksum"]
