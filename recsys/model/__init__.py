@@ -1,0 +1,21 @@
+"""Models: what turns a query and an item into scores."""
+
+from recsys.model._model import Model, Network, Supervised, Unsupervised
+from recsys.model.bm25 import Bm25
+from recsys.model.cross_encoder import CrossEncoder
+from recsys.model.random import Random
+from recsys.model.two_tower import TwoTower
+
+OPTIONS = {"random": Random, "bm25": Bm25, "two_tower": TwoTower, "cross_encoder": CrossEncoder}
+
+__all__ = [
+    "OPTIONS",
+    "Bm25",
+    "CrossEncoder",
+    "Model",
+    "Network",
+    "Random",
+    "Supervised",
+    "TwoTower",
+    "Unsupervised",
+]

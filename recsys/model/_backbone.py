@@ -1,0 +1,122 @@
+"""Where a transformer comes from: a Hugging Face folder, the hub, or nothing (a small BERT of the given sizes)."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from transformers import AutoConfig, AutoTokenizer, BertConfig, PretrainedConfig, PreTrainedTokenizerBase
+
+from recsys.model._tokenizer import train_tokenizer
+
+DTYPES = ("auto", "float32", "bfloat16")
+_BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))
+_MIN_HEAD_SIZE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scratch:
+    """Sizes of a BERT without pretrained weights."""
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    vocabulary_size: int
+    dropout: float
+
+    def check(self) -> None:
+        if min(self.hidden_size, self.num_layers, self.num_heads) < 1 or self.vocabulary_size < 100:
+            raise ValueError(
+                f"model.hidden_size, num_layers, num_heads must be at least 1 and vocabulary_size at least 100; got {self}"
+            )
+        if self.hidden_size % self.num_heads or self.hidden_size // self.num_heads < _MIN_HEAD_SIZE:
+            raise ValueError(
+                f"model.hidden_size={self.hidden_size} must be a multiple of num_heads={self.num_heads} and at least "
+                f"{_MIN_HEAD_SIZE} times as large"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"model.dropout={self.dropout} must lie in [0, 1)")
+
+    def config(self, tokenizer: PreTrainedTokenizerBase, *, num_positions: int, num_types: int) -> BertConfig:
+        return BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=self.hidden_size,
+            num_hidden_layers=self.num_layers,
+            num_attention_heads=self.num_heads,
+            intermediate_size=4 * self.hidden_size,
+            max_position_embeddings=num_positions,
+            type_vocab_size=num_types,
+            hidden_dropout_prob=self.dropout,
+            attention_probs_dropout_prob=self.dropout,
+            initializer_range=1 / math.sqrt(self.hidden_size),
+            pad_token_id=tokenizer.pad_token_id,
+        )
+
+    def tokenizer(self, queries: pa.Table, items: pa.Table) -> PreTrainedTokenizerBase:
+        texts = (t or "" for table in (queries, items) for t in table["text"].to_pylist())
+        return train_tokenizer(texts, vocabulary_size=self.vocabulary_size)
+
+
+def check_pretrained(pretrained: str | None) -> None:
+    """Raises ValueError if `pretrained` names a folder that is missing or no model. A hub id is not looked up."""
+    if pretrained is None:
+        return
+    path = Path(pretrained).expanduser()
+    looks_local = pretrained.startswith((".", "/", "~")) or pretrained.count("/") > 1
+    if not pretrained or (looks_local and not path.is_dir()):
+        raise ValueError(f"model.pretrained={pretrained!r}: there is no such folder; give a Hugging Face model folder")
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ValueError(
+            f"model.pretrained={pretrained!r}: the folder has no config.json; give a folder written by save_pretrained"
+        )
+
+
+def open_pretrained(pretrained: str) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+    """Configuration and tokenizer. Raises ValueError, naming the id and the remedy, where they cannot be had."""
+    check_pretrained(pretrained)
+    name = str(Path(pretrained).expanduser()) if Path(pretrained).expanduser().is_dir() else pretrained
+    try:
+        return AutoConfig.from_pretrained(name), AutoTokenizer.from_pretrained(name, use_fast=True)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"model.pretrained={pretrained!r} cannot be opened ({reason}); download it where the hub can be reached and "
+            f"set model.pretrained=<folder>"
+        ) from error
+
+
+def check_length(config: PretrainedConfig, *, num_tokens: int, remedy: str) -> None:
+    """Raises ValueError if inputs of `num_tokens` are longer than the transformer has positions for."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is None:
+        return
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):  # positions start after the padding id
+        limit -= (config.pad_token_id or 0) + 1
+    if num_tokens > limit:
+        raise ValueError(f"inputs of up to {num_tokens} tokens exceed the transformer's {limit} positions; {remedy}")
+
+
+def check_dtype(dtype: str) -> None:
+    if dtype not in DTYPES:
+        raise ValueError(f"model.dtype={dtype!r} is unknown; use one of {list(DTYPES)}")
+
+
+def choose_dtype(dtype: str, device: str) -> torch.dtype:
+    """'auto' is bfloat16 where the processor has instructions for it, else float32."""
+    if dtype != "auto":
+        return getattr(torch, dtype)
+    if device.startswith("cuda"):
+        fast = torch.cuda.get_device_capability(device)[0] >= 8
+    else:
+        cpuinfo = Path("/proc/cpuinfo")
+        flags = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.is_file() else set()
+        fast = not flags.isdisjoint(_BFLOAT16_FLAGS)
+    return torch.bfloat16 if fast else torch.float32
+
+
+def choose_budget(batch_tokens: int | None, device: str) -> int:
+    """Tokens of an inference batch: few enough to stay in a CPU's cache, many enough to fill a GPU."""
+    if batch_tokens is not None:
+        return batch_tokens
+    return 131_072 if device.startswith("cuda") else 4_096
