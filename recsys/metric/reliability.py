@@ -1,0 +1,202 @@
+"""How far probabilities can be believed: proper losses, calibration errors, and the bins of a reliability diagram.
+
+Rows count as often as they were observed. Shapes: N rows, C cells (one query's share of one bin), B bins, Q queries,
+R weightings. The bins are fixed by the sample, the same for every weighting.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from recsys.metric._query_mean import QueryMean, by_observations, sum_by_query
+from recsys.metric._sample import Metric, Sample
+from recsys.metric.bootstrap import interval
+
+CLIP = 1e-15  # keeps the loss of a certain and wrong probability finite: at most 34.5
+
+
+def _mean_by_query(sample: Sample, value_N: np.ndarray) -> np.ndarray:
+    total_Q = sum_by_query(sample, sample.weight_N)
+    mean_Q = np.full(sample.num_queries, np.nan)
+    return np.divide(sum_by_query(sample, sample.weight_N * value_N), total_Q, out=mean_Q, where=total_Q > 0)
+
+
+def _log_loss(sample: Sample) -> np.ndarray:
+    probability_N = np.clip(sample.probability_N, CLIP, 1 - CLIP)
+    return _mean_by_query(sample, -np.log(np.where(sample.positive_N, probability_N, 1 - probability_N)))
+
+
+def _brier(sample: Sample) -> np.ndarray:
+    return _mean_by_query(sample, (sample.probability_N - sample.positive_N) ** 2)
+
+
+log_loss = QueryMean(value=_log_loss, mass=by_observations)
+"""Mean of -ln P(what happened), probabilities clipped to [1e-15, 1 - 1e-15]."""
+
+brier = QueryMean(value=_brier, mass=by_observations)
+"""Mean squared difference of probability and outcome, in [0, 1] (Brier, 1950)."""
+
+
+def calibration_ratio(sample: Sample, weight_QR: np.ndarray) -> np.ndarray:
+    """Sum of probabilities / number of positives: 1 is right, 2 promises twice what happens. NaN without positives."""
+    predicted_Q = sum_by_query(sample, sample.weight_N * sample.probability_N)
+    observed_Q = sum_by_query(sample, sample.weight_N * sample.positive_N)
+    value_R = np.full(weight_QR.shape[1], np.nan)
+    for replicate in range(len(value_R)):
+        if (observed := (weight_QR[:, replicate] * observed_Q).sum()) > 0:
+            value_R[replicate] = (weight_QR[:, replicate] * predicted_Q).sum() / observed
+    return value_R
+
+
+def ece(num_bins: int = 15) -> Metric:
+    """Expected calibration error (Naeini et al., 2015): mean |predicted - observed| over bins of equal width.
+
+    Bin i holds i / B <= p < (i + 1) / B; p = 1 belongs to the last. Biased upward: a perfect model shows about
+    0.8 sqrt(B p (1 - p) / N). Read it beside `debiased_l2`.
+    """
+    return lambda sample, weight_QR: _ece(_cells(sample, equal_width(sample, num_bins)), weight_QR)
+
+
+def ece_equal_mass(num_bins: int = 15) -> Metric:
+    """Expected calibration error over bins of equally many observations; equal probabilities share a bin."""
+    return lambda sample, weight_QR: _ece(_cells(sample, equal_mass(sample, num_bins)), weight_QR)
+
+
+def debiased_l2(num_bins: int = 15) -> Metric:
+    """Root mean square calibration error over equal-mass bins, less its expected noise (Kumar et al., 2019).
+
+    sqrt(max(0, sum of share_B * ((predicted - observed)^2 - observed (1 - observed) / (n - 1)))), n observations in the
+    bin, which are taken to be independent. Close to 0 for a perfect model of any size, where `ece` is not.
+    """
+    return lambda sample, weight_QR: _debiased_l2(_cells(sample, equal_mass(sample, num_bins)), weight_QR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bins:
+    """A reliability diagram: B non-empty bins of equal width in ascending order. All arrays have length B."""
+
+    start_B: np.ndarray  # the bin holds start <= p < end, the last one p = 1 too
+    end_B: np.ndarray
+    predicted_B: np.ndarray  # mean probability
+    observed_B: np.ndarray  # share of positives
+    low_B: np.ndarray  # interval of the share of positives
+    high_B: np.ndarray
+    weight_B: np.ndarray  # observations
+    num_rows_B: np.ndarray  # int64
+    num_queries_B: np.ndarray  # int64
+
+
+def bins(sample: Sample, weight_QR: np.ndarray, num_bins: int = 15, *, level: float = 0.95) -> Bins:
+    """The bins of a reliability diagram. An interval covers both resampled queries and Wilson's (1927) for independent
+    rows: resampling alone would call a bin certain in which nothing, or everything, was positive."""
+    bin_N = equal_width(sample, num_bins)
+    cells = _cells(sample, bin_N)
+    weight_RB, predicted_RB, observed_RB = (
+        np.stack(sums) for sums in zip(*(cells.sums(weight_Q) for weight_Q in weight_QR.T), strict=True)
+    )
+    kept = np.flatnonzero(weight_RB[0] > 0)
+    rate_RB = np.full(weight_RB.shape, np.nan)
+    np.divide(observed_RB, weight_RB, out=rate_RB, where=weight_RB > 0)
+    ends = np.array([interval(rate_RB[:, b], level)[1:] for b in kept]).reshape(-1, 2)
+    wilson_low_B, wilson_high_B = _wilson(rate_RB[0, kept], weight_RB[0, kept], level)
+    return Bins(
+        start_B=kept / num_bins,
+        end_B=(kept + 1) / num_bins,
+        predicted_B=predicted_RB[0, kept] / weight_RB[0, kept],
+        observed_B=rate_RB[0, kept],
+        low_B=np.clip(np.fmin(ends[:, 0], wilson_low_B), 0, 1),
+        high_B=np.clip(np.fmax(ends[:, 1], wilson_high_B), 0, 1),
+        weight_B=weight_RB[0, kept],
+        num_rows_B=np.bincount(bin_N[sample.weight_N > 0], minlength=num_bins)[kept],
+        num_queries_B=np.bincount(cells.bin_C, minlength=num_bins)[kept],
+    )
+
+
+def equal_width(sample: Sample, num_bins: int) -> np.ndarray:
+    """bin_N of equal width: i / B <= p < (i + 1) / B, the last with p = 1."""
+    return np.minimum((sample.probability_N * num_bins).astype(np.int64), num_bins - 1)
+
+
+def equal_mass(sample: Sample, num_bins: int) -> np.ndarray:
+    """bin_N of equal mass: a distinct probability goes where the middle of its observations falls."""
+    _, value_N = np.unique(sample.probability_N, return_inverse=True)
+    order = np.lexsort((sample.weight_N, value_N))
+    weight_V = np.bincount(value_N[order], weights=sample.weight_N[order])
+    middle_V = np.cumsum(weight_V) - weight_V / 2
+    share_V = middle_V / weight_V.sum() if weight_V.sum() > 0 else middle_V
+    return np.minimum((share_V * num_bins).astype(np.int64), num_bins - 1)[value_N]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cells:
+    num_bins: int
+    query_C: np.ndarray
+    bin_C: np.ndarray
+    weight_C: np.ndarray
+    predicted_C: np.ndarray
+    observed_C: np.ndarray
+
+    def sums(self, weight_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(observations, sum of probabilities, positives) per bin."""
+        weight_C = weight_Q[self.query_C]
+        values = (self.weight_C, self.predicted_C, self.observed_C)
+        weight_B, predicted_B, observed_B = (
+            np.bincount(self.bin_C, weights=weight_C * value_C, minlength=self.num_bins) for value_C in values
+        )
+        return weight_B, predicted_B, observed_B
+
+
+def _cells(sample: Sample, bin_N: np.ndarray) -> _Cells:
+    row = np.flatnonzero(sample.weight_N > 0)
+    order = row[
+        np.lexsort(
+            (sample.weight_N[row], sample.positive_N[row], sample.probability_N[row], bin_N[row], sample.query_N[row])
+        )
+    ]
+    query_N, bin_N, weight_N = sample.query_N[order], bin_N[order], sample.weight_N[order]
+    new_N = np.ones(len(order), bool)
+    new_N[1:] = (query_N[1:] != query_N[:-1]) | (bin_N[1:] != bin_N[:-1])
+    cell_N = np.cumsum(new_N) - 1
+    return _Cells(
+        num_bins=int(bin_N.max(initial=0)) + 1,
+        query_C=query_N[new_N],
+        bin_C=bin_N[new_N],
+        weight_C=np.bincount(cell_N, weights=weight_N),
+        predicted_C=np.bincount(cell_N, weights=weight_N * sample.probability_N[order]),
+        observed_C=np.bincount(cell_N, weights=weight_N * sample.positive_N[order]),
+    )
+
+
+def _over_bins(cells: _Cells, weight_QR: np.ndarray, error: Callable[..., np.ndarray]) -> np.ndarray:
+    value_R = np.full(weight_QR.shape[1], np.nan)
+    for replicate in range(len(value_R)):
+        weight_B, predicted_B, observed_B = cells.sums(weight_QR[:, replicate])
+        full = weight_B > 0
+        if full.any():
+            weight_F = weight_B[full]
+            error_F = error(weight_F, predicted_B[full] / weight_F, observed_B[full] / weight_F)
+            value_R[replicate] = (weight_F * error_F).sum() / weight_F.sum()
+    return value_R
+
+
+def _ece(cells: _Cells, weight_QR: np.ndarray) -> np.ndarray:
+    return _over_bins(cells, weight_QR, lambda weight_F, predicted_F, observed_F: np.abs(predicted_F - observed_F))
+
+
+def _debiased_l2(cells: _Cells, weight_QR: np.ndarray) -> np.ndarray:
+    def error(weight_F: np.ndarray, predicted_F: np.ndarray, observed_F: np.ndarray) -> np.ndarray:
+        noise_F = np.zeros(len(weight_F))
+        np.divide(observed_F * (1 - observed_F), weight_F - 1, out=noise_F, where=weight_F > 1)
+        return (predicted_F - observed_F) ** 2 - noise_F
+
+    return np.sqrt(np.maximum(_over_bins(cells, weight_QR, error), 0))
+
+
+def _wilson(rate_B: np.ndarray, weight_B: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    z = norm.ppf(0.5 + level / 2)
+    scale_B = 1 + z**2 / weight_B
+    middle_B = (rate_B + z**2 / (2 * weight_B)) / scale_B
+    half_B = z / scale_B * np.sqrt(rate_B * (1 - rate_B) / weight_B + z**2 / (4 * weight_B**2))
+    return middle_B - half_B, middle_B + half_B
