@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from recsys.report._chart import Chart
 from recsys.target import Target
 
 
@@ -60,3 +61,7 @@ class Report(ABC):
     @abstractmethod
     def records(self, evaluation: Evaluation) -> list[Record]:
         """All numbers of this report."""
+
+    def charts(self, evaluation: Evaluation) -> list[Chart]:
+        """What its section shows besides its records."""
+        return []

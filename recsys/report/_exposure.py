@@ -1,0 +1,106 @@
+"""Which part of the catalogue the first k places show. Needs no labels.
+
+Shapes: T places (query, rank), I items, G groups of items, Q queries, R weightings.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow.compute as pc
+
+from recsys.metric import bootstrap, coverage
+from recsys.report._chart import ExposureCurve
+from recsys.report._evaluation import Evaluation, Record
+from recsys.report._slicing import popularity
+from recsys.scorer import output_for
+
+COVERAGE = (
+    "Share of the catalogue that is among the first {k} of at least one query. No interval: fewer queries show less."
+)
+GINI = "Gini coefficient of how often items are among the first {k}: 0 if all equally often, near 1 if few take all."
+TOP_SHARE = "Share of the first {k} places taken by the 1 % of the catalogue shown most often."
+EXPOSURE = "Share of the first {k} places that show items of this part of the catalogue, by popularity."
+SIZE = "Share of the catalogue that lies in this part, by popularity."
+
+
+def records(evaluation: Evaluation, k: int, num_replicates: int, seed: int) -> list[Record]:
+    """Coverage, concentration and share of exposure of each target's output, over all queries scored."""
+    return [r for target in evaluation.targets for r in _of_target(evaluation, target, k, num_replicates, seed)]
+
+
+def curves(evaluation: Evaluation, k: int) -> Iterator[ExposureCurve]:
+    """The Lorenz curve of each target's output."""
+    for target in evaluation.targets:
+        _, item_T = _places(evaluation, target, k)
+        if len(item_T) == 0:
+            continue
+        shown_I = np.sort(np.bincount(item_T, minlength=evaluation.items.num_rows))[::-1]
+        places_I = np.r_[0.0, np.cumsum(shown_I) / len(item_T)]
+        items_I = np.linspace(0.0, 1.0, len(places_I))
+        kept = np.unique(np.round(np.linspace(0.0, 1.0, 61) ** 2 * (len(places_I) - 1)).astype(np.int64))
+        yield ExposureCurve(
+            target=target, k=k, items=tuple(items_I[kept].tolist()), places=tuple(places_I[kept].tolist())
+        )
+
+
+def _of_target(evaluation: Evaluation, target: str, k: int, num_replicates: int, seed: int) -> list[Record]:
+    query_ids, query_T, item_T = _grouped(evaluation, target, k)
+    num_items = evaluation.items.num_rows
+    if len(item_T) == 0 or num_items == 0:
+        return []
+    shown_I = np.bincount(item_T, minlength=num_items)
+    first = np.sort(shown_I)[::-1][: max(1, round(num_items / 100))].sum() / len(item_T)
+
+    def record(metric: str, definition: str, where: str, value: float, low=None, high=None) -> Record:
+        return Record(
+            report="balanced",
+            target=target,
+            split="all",
+            metric=metric,
+            definition=definition.format(k=k),
+            slice=where,
+            value=value,
+            low=low,
+            high=high,
+            num_queries=len(query_ids),
+            num_pairs=len(item_T),
+        )
+
+    made = [
+        record(f"coverage@{k}", COVERAGE, "overall", coverage.coverage(item_T, num_items)),
+        record(f"gini@{k}", GINI, "overall", coverage.gini(item_T, num_items)),
+        record(f"top 1 % exposure@{k}", TOP_SHARE, "overall", float(first)),
+    ]
+    parts = popularity(evaluation)
+    if isinstance(parts, str):
+        return made
+    names, part_I = parts
+    weight_QR = bootstrap.poisson_weights(query_ids, num_replicates, seed)
+    num_QG = np.zeros((len(query_ids), len(names)))
+    np.add.at(num_QG, (query_T, part_I[item_T]), 1.0)
+    total_R = weight_QR.T @ num_QG.sum(axis=1)
+    for part in np.unique(part_I):
+        name = names[part]
+        share_R = np.divide(
+            weight_QR.T @ num_QG[:, part], total_R, out=np.full(len(total_R), np.nan), where=total_R > 0
+        )
+        value, low, high = bootstrap.interval(share_R, 0.95, num_queries=len(query_ids), scale="logit")
+        ends = (low, high) if np.isfinite(low + high) else (None, None)
+        made.append(record(f"exposure@{k}", EXPOSURE, f"popularity={name}", value, *ends))
+        made.append(record("catalogue share", SIZE, f"popularity={name}", float((part_I == part).mean())))
+    return made
+
+
+def _places(evaluation: Evaluation, target: str, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """query id and item row of the first k places; items that are not in the catalogue are left out."""
+    top = evaluation.top.filter(pc.equal(evaluation.top["output"], output_for(target, evaluation.outputs)))
+    top = top.filter(pc.less_equal(top["rank"], k))
+    item_T = pc.index_in(top["item_id"], value_set=evaluation.items["item_id"].combine_chunks())
+    item_T = pc.fill_null(item_T, -1).to_numpy().astype(np.int64)
+    return top["query_id"].to_numpy().astype(object)[item_T >= 0], item_T[item_T >= 0]
+
+
+def _grouped(evaluation: Evaluation, target: str, k: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+    query, item_T = _places(evaluation, target, k)
+    query_ids, query_T = np.unique(query.astype(str), return_inverse=True)
+    return [str(q) for q in query_ids], query_T, item_T

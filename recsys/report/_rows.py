@@ -1,0 +1,118 @@
+"""From the tables of an evaluation to the sample of one target: ids become numbers once, for every metric and slice.
+
+Shapes: N labelled rows, Q queries with at least one of them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.metric._sample import Sample
+from recsys.report._evaluation import Evaluation
+from recsys.scorer import output_for
+
+SPLIT_ORDER = ("all", "train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The labelled rows of one target on one split, with where each comes from."""
+
+    sample: Sample
+    query_ids: list[str]  # Q, ascending
+    query_Q: np.ndarray  # int64: row of `evaluation.queries`, -1 where it is not there
+    item_N: np.ndarray  # int64: row of `evaluation.items`, -1 where it is not there
+    labels: pa.Table  # the N rows of `evaluation.calibrated`, in the order of the sample
+
+    def probability_from(self, column: str) -> Sample:
+        """The same sample with another probability: 'uncalibrated' or 'probability'."""
+        values = vars(self.sample) | {"probability_N": _floats(self.labels[column])}
+        return Sample(**values)
+
+
+def splits(evaluation: Evaluation) -> list[str]:
+    """The splits with overall figures, the headline's first: all of them when the model saw labels."""
+    others = [s for s in SPLIT_ORDER[1:] if s != evaluation.split] if evaluation.learned else []
+    return [evaluation.split, *others]
+
+
+def rows(evaluation: Evaluation, target: str, split: str) -> Rows:
+    """The labelled rows of `target` whose query is in `split` ('all': every split), ordered by query, item, label.
+
+    Raises ValueError if ranks are given and a labelled pair has none.
+    """
+    labels = evaluation.calibrated.filter(pc.equal(evaluation.calibrated["target"], target))
+    if split != "all":
+        labels = labels.filter(pc.equal(labels["split"], split))
+    labels = labels.sort_by([("query_id", "ascending"), ("item_id", "ascending"), ("label", "ascending")])
+    query_ids, query_N = np.unique(_strings(labels["query_id"]), return_inverse=True)
+    item_ids, item_N = np.unique(_strings(labels["item_id"]), return_inverse=True)
+    label_N = _floats(labels["label"])
+    noun = evaluation.targets[target]
+    above_N, tied_N, total_N = _ranks(evaluation, target, labels, query_ids, query_N, item_ids, item_N)
+    sample = Sample(
+        num_queries=len(query_ids),
+        query_N=query_N.astype(np.int64),
+        item_N=item_N.astype(np.int64),
+        score_N=labels["score"].to_numpy().astype(np.float32),
+        probability_N=_floats(labels["probability"]),
+        positive_N=np.asarray(noun.positive(label_N), bool),
+        gain_N=np.asarray(noun.gain(label_N), np.float64),
+        weight_N=_floats(labels["weight"]),
+        above_N=above_N,
+        tied_N=tied_N,
+        total_N=total_N,
+    )
+    return Rows(
+        sample=sample,
+        query_ids=[str(q) for q in query_ids],
+        query_Q=_where(query_ids, evaluation.queries["query_id"]),
+        item_N=_where(item_ids, evaluation.items["item_id"])[item_N],
+        labels=labels,
+    )
+
+
+def num_pairs(sample: Sample) -> int:
+    """Distinct labelled pairs."""
+    seen = sample.weight_N > 0
+    return len(np.unique(sample.query_N[seen] * (int(sample.item_N.max(initial=0)) + 1) + sample.item_N[seen]))
+
+
+def _ranks(evaluation, target, labels, query_ids, query_N, item_ids, item_N):
+    """above_N, tied_N, total_N of the labelled rows, or three times None where the catalogue was not scored."""
+    if evaluation.ranks.num_rows == 0 or labels.num_rows == 0:
+        return None, None, None
+    ranks = evaluation.ranks
+    ranks = ranks.filter(pc.equal(ranks["output"], output_for(target, evaluation.outputs)))
+    query_R, item_R = _where(_strings(ranks["query_id"]), query_ids), _where(_strings(ranks["item_id"]), item_ids)
+    known_R = (query_R >= 0) & (item_R >= 0)
+    key_R = query_R[known_R] * len(item_ids) + item_R[known_R]
+    order = np.argsort(key_R, kind="stable")
+    key_N = query_N * len(item_ids) + item_N
+    place_N = np.searchsorted(key_R[order], key_N)
+    found_N = place_N < len(key_R)
+    found_N[found_N] = key_R[order][place_N[found_N]] == key_N[found_N]
+    if not found_N.all():
+        row = int(np.flatnonzero(~found_N)[0])
+        raise ValueError(
+            f"ranks lack {int((~found_N).sum())} of {len(found_N)} labelled pairs of target '{target}' "
+            f"(first: query {query_ids[query_N[row]]!r}, item {item_ids[item_N[row]]!r}); score them again"
+        )
+    taken = np.flatnonzero(known_R)[order][place_N]
+    return tuple(ranks[n].to_numpy()[taken].astype(np.int64) for n in ("num_above", "num_tied", "num_items"))
+
+
+def _where(ids: np.ndarray, known: pa.ChunkedArray | np.ndarray) -> np.ndarray:
+    """int64: position of each id among the known ones, -1 where it is not there."""
+    value_set = known.combine_chunks() if isinstance(known, pa.ChunkedArray) else pa.array(known, pa.string())
+    return pc.fill_null(pc.index_in(pa.array(ids, pa.string()), value_set=value_set), -1).to_numpy().astype(np.int64)
+
+
+def _strings(array: pa.ChunkedArray) -> np.ndarray:
+    return array.to_numpy().astype(object)
+
+
+def _floats(array: pa.ChunkedArray) -> np.ndarray:
+    return array.to_numpy().astype(np.float64)

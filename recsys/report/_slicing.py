@@ -1,0 +1,167 @@
+"""How labelled rows are cut into groups: by what the query, the item or the label is.
+
+Shapes: N labelled rows, Q queries.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.metric.group import head_torso_tail
+from recsys.report._evaluation import Evaluation
+from recsys.report._rows import Rows
+
+NOT_SLICES = {"query_id", "item_id", "impression_id", "text", "title", "frequency", "popularity", "target", "label"}
+NOT_SLICES |= {"weight", "split", "score", "uncalibrated", "probability"}
+ALWAYS = ("category", "brand", "price", "kind", "locale")
+NONE, OTHER = "(none)", "other"
+PARTS = ("head", "torso", "tail", NONE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slicing:
+    """One way to cut the rows. A slicing of queries keeps each query whole."""
+
+    column: str  # what the slices are named after: slice = "<column>=<value>"
+    axis: str  # query, item or label
+    values: tuple[str, ...]
+    value_N: np.ndarray  # int64: index into values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slicings:
+    """The cuts that are possible, and why others are not."""
+
+    cuts: tuple[Slicing, ...]
+    skipped: dict[str, str]  # column -> reason
+
+
+def slicings(evaluation: Evaluation, rows: Rows, *, named: list[str], max_values: int) -> Slicings:
+    """Frequency of queries, popularity of items, category, brand, price, kind, locale, label, the `named` columns, and
+    every other text column with at most `max_values` values.
+
+    Where there are more values, the rare ones become 'other'; numbers are cut into thirds.
+    Raises ValueError for a named column that no table has.
+    """
+    tables = {"query": evaluation.queries, "item": evaluation.items, "label": rows.labels}
+    index_N = {"query": rows.query_Q[rows.sample.query_N], "item": rows.item_N, "label": np.arange(len(rows.sample))}
+    homes = {axis: [n for n in t.column_names if n not in NOT_SLICES] for axis, t in tables.items()}
+    for column in named:
+        if column not in {n for names in homes.values() for n in names}:
+            known = sorted({n for names in homes.values() for n in names})
+            raise ValueError(f"report.balanced.slices names '{column}', which no table has; there are {known}")
+    cuts, skipped = [], {}
+
+    def add(column: str, axis: str, cut: Callable[[], tuple[list[str], np.ndarray] | str]) -> None:
+        made = cut()
+        if isinstance(made, str):
+            skipped[column] = made
+        else:
+            cuts.append(Slicing(column=column, axis=axis, values=tuple(made[0]), value_N=made[1]))
+
+    add("frequency", "query", lambda: _frequency(evaluation, rows))
+    add("popularity", "item", lambda: _popularity(evaluation, rows))
+    for axis, names in homes.items():
+        for name in sorted(names, key=lambda n: (ALWAYS.index(n) if n in ALWAYS else len(ALWAYS), n)):
+            column = f"{axis}_{name}" if sum(name in names for names in homes.values()) > 1 else name
+            array, wanted = tables[axis][name], name in ALWAYS or name in named
+            if wanted or _few_texts(array, max_values):
+                add(column, axis, lambda a=array, i=index_N[axis]: _by_value(a, i, rows.sample.query_N, max_values))
+    add("label", "label", lambda: _label(rows))
+    return Slicings(cuts=tuple(cuts), skipped=skipped)
+
+
+def _frequency(evaluation: Evaluation, rows: Rows) -> tuple[list[str], np.ndarray] | str:
+    """Head, torso, tail of all queries of the corpus, by how often they were asked."""
+    array = evaluation.queries["frequency"] if "frequency" in evaluation.queries.column_names else None
+    if array is None or array.null_count == len(array):
+        return "no query says how often it was asked"
+    part_X = _thirds_of_traffic(array.to_numpy().astype(np.float64))
+    if isinstance(part_X, str):
+        return part_X
+    return _present(PARTS, _take(part_X, rows.query_Q[rows.sample.query_N], len(PARTS) - 1))
+
+
+def popularity(evaluation: Evaluation) -> tuple[tuple[str, ...], np.ndarray] | str:
+    """Names of the parts, and part_I: head, torso, tail of the catalogue by the column `popularity`, else by observations
+    in the labels. A reason where there are no parts."""
+    if "popularity" in evaluation.items.column_names:
+        popularity_I = evaluation.items["popularity"].to_numpy().astype(np.float64)
+    else:
+        seen = evaluation.calibrated.group_by("item_id", use_threads=False).aggregate([("weight", "sum")])
+        place = pc.index_in(evaluation.items["item_id"], value_set=seen["item_id"].combine_chunks())
+        popularity_I = pc.fill_null(pc.take(seen["weight_sum"], place), 0.0).to_numpy().astype(np.float64)
+    part_I = _thirds_of_traffic(popularity_I)
+    return part_I if isinstance(part_I, str) else (PARTS, part_I)
+
+
+def _popularity(evaluation: Evaluation, rows: Rows) -> tuple[list[str], np.ndarray] | str:
+    parts = popularity(evaluation)
+    return parts if isinstance(parts, str) else _present(PARTS, _take(parts[1], rows.item_N, len(PARTS) - 1))
+
+
+def _thirds_of_traffic(traffic_X: np.ndarray) -> np.ndarray | str:
+    """part_X: index into PARTS."""
+    known_X = np.isfinite(traffic_X)
+    if len(np.unique(traffic_X[known_X])) < 2:
+        return "all are equally frequent"
+    part_X = np.full(len(traffic_X), len(PARTS) - 1)
+    part_X[known_X] = np.select([head_torso_tail(traffic_X[known_X]) == p for p in PARTS[:-1]], range(3))
+    return part_X
+
+
+def _take(value_X: np.ndarray, index_N: np.ndarray, missing: float) -> np.ndarray:
+    """value_X[index_N], or `missing` where the index is -1."""
+    return np.append(value_X, missing)[index_N]
+
+
+def _label(rows: Rows) -> tuple[list[str], np.ndarray] | str:
+    """The label, rounded to a whole grade."""
+    grade_G, value_N = np.unique(np.rint(rows.labels["label"].to_numpy()), return_inverse=True)
+    return ([f"{g:g}" for g in grade_G], value_N) if len(grade_G) > 1 else "all labels are equal"
+
+
+def _few_texts(array: pa.ChunkedArray, max_values: int) -> bool:
+    texts = pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_boolean(array.type)
+    return texts and len(pc.unique(array)) <= max_values
+
+
+def _by_value(array, index_N, query_N, max_values: int) -> tuple[list[str], np.ndarray] | str:
+    numeric = pa.types.is_floating(array.type) or pa.types.is_integer(array.type)
+    if numeric:
+        return _thirds(array.to_numpy().astype(np.float64), index_N)
+    text_X = np.append(pc.fill_null(array.cast(pa.string()), NONE).to_numpy().astype(object), NONE)
+    value_V, value_N = np.unique(text_X[index_N].astype(str), return_inverse=True)
+    if len(value_V) < 2:
+        return "all rows have the same value"
+    if len(value_V) > max_values:
+        pairs_2 = np.unique(np.stack([value_N, query_N]), axis=1)
+        num_queries_V = np.bincount(pairs_2[0], minlength=len(value_V))
+        kept = np.sort(np.lexsort((np.arange(len(value_V)), -num_queries_V))[: max_values - 1])
+        new_V = np.full(len(value_V), max_values - 1)
+        new_V[kept] = np.arange(max_values - 1)
+        value_V, value_N = np.append(value_V[kept].astype(object), OTHER), new_V[value_N]
+    return _present(value_V.tolist(), value_N)
+
+
+def _thirds(number_X: np.ndarray, index_N: np.ndarray) -> tuple[list[str], np.ndarray] | str:
+    """Three equal parts of the table's rows, by value."""
+    finite = number_X[np.isfinite(number_X)]
+    low, high = np.quantile(finite, [1 / 3, 2 / 3], method="lower") if len(finite) else (0.0, 0.0)
+    if low == high:
+        return "numbers do not fall into thirds"
+    names = (f"up to {low:g}", f"{low:g} to {high:g}", f"above {high:g}", NONE)
+    number_N = _take(number_X, index_N, np.nan)
+    part_N = np.where(np.isnan(number_N), 3, (number_N > low).astype(np.int64) + (number_N > high))
+    return _present(names, part_N)
+
+
+def _present(names: Sequence[str], value_N: np.ndarray) -> tuple[list[str], np.ndarray] | str:
+    """Only the values that occur, in their order."""
+    present, renumbered_N = np.unique(value_N, return_inverse=True)
+    if len(present) < 2:
+        return f"all rows are '{names[present[0]]}'" if len(present) else "there are no rows"
+    return [str(names[v]) for v in present], renumbered_N.astype(np.int64)

@@ -1,0 +1,113 @@
+"""Whether probabilities mean what they say: before and after calibration, on queries that neither has seen.
+
+Shapes: Q queries, R weightings of the queries (column 0: the estimate).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys import seed
+from recsys.metric import bootstrap, reliability
+from recsys.metric._sample import Metric, Sample
+from recsys.report._chart import Chart, ReliabilityDiagram
+from recsys.report._evaluation import Evaluation, Record, Report
+from recsys.report._rows import Rows, num_pairs, rows
+
+LEVEL = 0.95
+COLUMNS = ("uncalibrated", "probability")  # before, after
+
+
+@dataclass
+class Reliability(Report):
+    """Losses and calibration errors with intervals, and the reliability diagrams."""
+
+    num_bins: int
+    num_replicates: int
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.num_bins <= 100:
+            raise ValueError(f"report.reliability.num_bins={self.num_bins} must lie between 2 and 100")
+        if self.num_replicates < 20:
+            raise ValueError(f"report.reliability.num_replicates={self.num_replicates} is too few; use 100 or more")
+
+    def records(self, evaluation: Evaluation) -> list[Record]:
+        made: list[Record] = []
+        for target in evaluation.targets:
+            part = rows(evaluation, target, evaluation.split)
+            weight_QR = self._weights(evaluation, part)
+            before, after = (part.probability_from(c) for c in COLUMNS)
+            for name, (metric, scale, definition) in self._metrics().items():
+                before_R, after_R = metric(before, weight_QR), metric(after, weight_QR)
+                for metric_name, about, value_R, shape in (
+                    (name, f"After calibration. {definition}", after_R, scale),
+                    (f"{name} uncalibrated", f"Before calibration, sigmoid(score). {definition}", before_R, scale),
+                    (f"{name} change", f"After less before, paired. {definition}", after_R - before_R, "linear"),
+                ):
+                    made.append(self._record(evaluation, target, part, metric_name, about, value_R, shape))
+        return made
+
+    def charts(self, evaluation: Evaluation) -> list[Chart]:
+        made: list[Chart] = []
+        for target in evaluation.targets:
+            part = rows(evaluation, target, evaluation.split)
+            weight_QR = self._weights(evaluation, part)
+            for column in COLUMNS:
+                bins = reliability.bins(part.probability_from(column), weight_QR, self.num_bins, level=LEVEL)
+                made.append(ReliabilityDiagram(target=target, column=column, bins=bins))
+        return made
+
+    def _metrics(self) -> dict[str, tuple[Metric, str, str]]:
+        """Name -> metric, scale of its interval, definition."""
+        bins = f"{self.num_bins} bins"
+        return {
+            "log_loss": (reliability.log_loss, "log", "Mean negative log-likelihood, in nats, per observation."),
+            "brier": (reliability.brier, "logit", "Mean squared difference of probability and outcome (Brier, 1950)."),
+            "ece": (
+                reliability.ece(self.num_bins),
+                "linear",
+                f"Expected calibration error over {bins} of equal width (Naeini et al., 2015); never 0 in a finite "
+                "sample, so read it beside the debiased error.",
+            ),
+            "ece_equal_mass": (
+                reliability.ece_equal_mass(self.num_bins),
+                "linear",
+                f"Expected calibration error over {bins} of equally many observations.",
+            ),
+            "debiased_l2": (
+                reliability.debiased_l2(self.num_bins),
+                "linear",
+                f"Root mean square calibration error over {bins} of equally many observations, less the part that "
+                "chance alone would show (Kumar et al., 2019).",
+            ),
+            "calibration_ratio": (
+                reliability.calibration_ratio,
+                "log",
+                "Sum of probabilities over number of positives: 1 is right, 2 promises twice what happens.",
+            ),
+        }
+
+    def _weights(self, evaluation: Evaluation, part: Rows) -> np.ndarray:
+        run_seed = seed.seed(evaluation.seed, "report", "queries")
+        return bootstrap.poisson_weights(part.query_ids, self.num_replicates, run_seed)
+
+    def _record(self, evaluation, target, part, name, about, value_R, scale) -> Record:
+        sample: Sample = part.sample
+        num_queries = len(np.unique(sample.query_N[sample.weight_N > 0]))
+        value, low, high = bootstrap.interval(value_R, LEVEL, num_queries=num_queries, scale=scale)
+        if scale == "linear" and not name.endswith("change"):
+            low = max(low, 0.0)
+        value, low, high = (float(v) if np.isfinite(v) else None for v in (value, low, high))
+        return Record(
+            report="reliability",
+            target=target,
+            split=evaluation.split,
+            metric=name,
+            definition=about,
+            slice="overall",
+            value=value,
+            low=low,
+            high=high,
+            num_queries=num_queries,
+            num_pairs=num_pairs(sample),
+        )
