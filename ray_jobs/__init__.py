@@ -1,1 +1,1 @@
-"""Jobs."""
+"""One module per verb: `python -m ray_jobs.<verb>`. No logic here."""

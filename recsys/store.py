@@ -9,6 +9,7 @@ import io
 import json
 import os
 import posixpath
+import re
 import shutil
 import tempfile
 import uuid
@@ -56,6 +57,11 @@ def describe(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [describe(v) for v in value]
     return value
+
+
+def stem(value: Any) -> str:
+    """The name of an option: its class in snake case, as in the file it lives in."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(value).__name__).lower()
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
@@ -177,7 +183,7 @@ def parquet_bytes(table: pa.Table, *, float_columns: list[str] | None = None) ->
     if float_columns:
         others = [n for n in table.column_names if n not in float_columns]
         split = dict.fromkeys(float_columns, "BYTE_STREAM_SPLIT")
-        pq.write_table(table, stream, compression="zstd", use_dictionary=others, column_encoding=split)
+        pq.write_table(table, stream, compression="zstd", use_dictionary=others, column_encoding=split)  # pyright: ignore[reportArgumentType]
     else:
         pq.write_table(table, stream, compression="zstd")
     return stream.getvalue()

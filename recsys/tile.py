@@ -87,7 +87,7 @@ def bin_of(score_N: np.ndarray) -> np.ndarray:
 
     Sign, exponent and 3 bits of mantissa: bins are at most 12.5 % wide relative to the score, and need no range.
     """
-    bits = np.ascontiguousarray(score_N, np.float32).view(np.uint32)
+    bits = (np.asarray(score_N, np.float32) + np.float32(0)).view(np.uint32)  # -0 becomes 0
     ordered = np.where(bits >> 31 != 0, ~bits, bits | np.uint32(0x80000000))
     return (ordered >> np.uint32(20)).astype(np.int32)
 
@@ -174,7 +174,7 @@ class TileScorer:
     keep: str
     top_k: int
     queries: pa.Table  # all queries of the corpus
-    read_items: Callable[[int, int], pa.Table]  # (start, stop) -> rows of the corpus items
+    read_items: Callable[[np.ndarray], pa.Table]  # ascending item rows -> those rows of the corpus items
     frozen: Frozen
     candidate_P2: np.ndarray | None = None  # sorted (query row, item row): only these pairs, or None for every pair
 
@@ -187,29 +187,33 @@ class TileScorer:
         if (receipt := committed(self.folder, tile, self.fingerprint)) is not None:
             return receipt
         started = time.perf_counter()
-        items, encoded = self._encode_items(tile)
-        rows = (self._dense if self.candidate_P2 is None else self._candidates)(tile, encoded)
-        return self._commit(tile, rows, items, started)
+        rows, item_row_I, items = self._dense(tile) if self.candidate_P2 is None else self._candidates(tile)
+        return self._commit(tile, rows, item_row_I, items, started)
 
-    def _dense(self, tile: Tile, items: Encoded) -> list[Row]:
-        """Every query of the tile with every item."""
+    def _dense(self, tile: Tile) -> tuple[list[Row], np.ndarray, pa.Table]:
+        """Every query of the tile with every item; the item rows, and the items themselves."""
+        table, items = self._encode_items(tile)
         score_TQI = np.array(self.scorer.score(self._encode_queries(tile), items), np.float32)
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
         here = (frozen.item_row_L >= tile.item_start) & (frozen.item_row_L < tile.item_stop)
         query_L, item_L = frozen.query_row_L[here] - tile.query_start, frozen.item_row_L[here] - tile.item_start
         score_TQI[:, query_L, item_L] = frozen.score_TL[:, here]  # so that rounding makes and breaks no tie
         item_row_I = np.arange(tile.item_start, tile.item_stop)
-        return [
+        rows = [
             Row(query_row=tile.query_start + q, item_row_I=item_row_I, score_TI=score_TQI[:, q])
             for q in range(score_TQI.shape[1])
         ]
+        return rows, item_row_I, table
 
-    def _candidates(self, tile: Tile, items: Encoded) -> list[Row]:
-        """Every query of the tile with its candidates."""
+    def _candidates(self, tile: Tile) -> tuple[list[Row], np.ndarray, pa.Table]:
+        """Every query of the tile with its candidates; only their items are encoded."""
         assert self.candidate_P2 is not None
         span = slice(*np.searchsorted(self.candidate_P2[:, 0], (tile.query_start, tile.query_stop)))
         pair_P2 = self.candidate_P2[span]
-        local_P2 = pair_P2 - np.array([tile.query_start, tile.item_start])
+        item_row_I, at_P = np.unique(pair_P2[:, 1], return_inverse=True)
+        table = self.read_items(item_row_I)
+        local_P2 = np.stack([pair_P2[:, 0] - tile.query_start, at_P], axis=1)
+        items = self.scorer.encode_items(table)
         score_TP = np.array(self.scorer.score_pairs(self._encode_queries(tile), items, local_P2), np.float32)
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
         stride = tile.item_stop
@@ -217,12 +221,13 @@ class TileScorer:
         _, at_P, at_L = np.intersect1d(key_P, key_L, assume_unique=True, return_indices=True)
         score_TP[:, at_P] = frozen.score_TL[:, at_L]
         edges = np.searchsorted(pair_P2[:, 0], np.arange(tile.query_start, tile.query_stop + 1))
-        return [
+        rows = [
             Row(query_row=tile.query_start + q, item_row_I=pair_P2[a:b, 1], score_TI=score_TP[:, a:b])
             for q, (a, b) in enumerate(itertools.pairwise(edges))
         ]
+        return rows, item_row_I, table
 
-    def _commit(self, tile: Tile, rows: list[Row], items: pa.Table, started: float) -> Receipt:
+    def _commit(self, tile: Tile, rows: list[Row], item_row_I: np.ndarray, items: pa.Table, started: float) -> Receipt:
         for row in rows:
             if not np.isfinite(row.score_TI).all():
                 query = self.queries["query_id"][row.query_row].as_py()
@@ -231,7 +236,7 @@ class TileScorer:
                 )
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
         counters = count(rows, frozen, self.scorer.outputs, self.top_k)
-        table = self._kept(tile, rows, items, frozen)
+        table = self._kept(rows, item_row_I, items, frozen)
         num_pairs = sum(len(r.item_row_I) for r in rows)
         text = counters.to_text()
         checksum = _checksum(table, text)
@@ -250,7 +255,7 @@ class TileScorer:
             scored=True,
         )
 
-    def _kept(self, tile: Tile, rows: list[Row], items: pa.Table, frozen: Frozen) -> pa.Table:
+    def _kept(self, rows: list[Row], item_row_I: np.ndarray, items: pa.Table, frozen: Frozen) -> pa.Table:
         """The rows the part keeps: sorted by query row, then item row, with original ids."""
         kept = []
         for row in rows:
@@ -267,7 +272,7 @@ class TileScorer:
         score_TN = np.concatenate([k[2] for k in kept], axis=1)
         arrays = [
             self.queries["query_id"].take(pa.array(query_row_N)),
-            items["item_id"].take(pa.array(item_row_N - tile.item_start)),
+            items["item_id"].take(pa.array(np.searchsorted(item_row_I, item_row_N))),
             *(pa.array(score_N) for score_N in score_TN),
         ]
         return pa.table(arrays, schema=scores_schema(self.scorer.outputs))
@@ -276,7 +281,7 @@ class TileScorer:
         span = (tile.item_start, tile.item_stop)
         if self._items is None or self._items[0] != span:
             self._items = None  # frees the old block before the new one is encoded
-            table = self.read_items(*span)
+            table = self.read_items(np.arange(*span))
             self._items = (span, table, self.scorer.encode_items(table))
         return self._items[1], self._items[2]
 

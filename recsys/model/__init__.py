@@ -1,6 +1,7 @@
 """Models: what turns a query and an item into scores."""
 
 from recsys.model._model import Model, Network, Supervised, Unsupervised
+from recsys.model._threads import use_threads
 from recsys.model.bm25 import Bm25
 from recsys.model.cross_encoder import CrossEncoder
 from recsys.model.random import Random
@@ -18,4 +19,5 @@ __all__ = [
     "Supervised",
     "TwoTower",
     "Unsupervised",
+    "use_threads",
 ]

@@ -1,0 +1,99 @@
+"""Start or join Ray, and make sure that every node of a cluster sees the store."""
+
+import logging
+import os
+import uuid
+
+os.environ.setdefault("RAY_AUTH_MODE", "token")  # what a local cluster writes; must be set before ray is imported
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from recsys.stage._job import Job
+from recsys.store import Folder, open_filesystem
+
+log = logging.getLogger("recsys")
+SPARE_CPUS = 2  # logical CPUs beside the scoring actors, so that Ray's own tasks always find a place
+
+
+def connect(job: Job) -> None:
+    """Joins the cluster this process belongs to, else starts a local one. Refuses a store some node cannot see."""
+    if not ray.is_initialized():
+        try:
+            ray.init(address="auto", logging_level=logging.WARNING, log_to_driver=False)
+        except ConnectionError:
+            cpus = (os.cpu_count() or 1) + SPARE_CPUS
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                logging_level=logging.WARNING,
+                include_dashboard=False,
+                log_to_driver=False,
+            )
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.enable_rich_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    check_store(job.store.root)
+
+
+def check_store(root: str) -> None:
+    """ValueError if results under `root` would lie where not all nodes, or nobody after the job, can read them."""
+    filesystem, path = open_filesystem(root)
+    if not Folder(filesystem, path).is_local:
+        return
+    nodes = [n["NodeID"] for n in ray.nodes() if n["Alive"]]
+    relative = "://" not in root and not os.path.isabs(os.path.expanduser(root))
+    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    if relative and (submitted or len(nodes) > 1):
+        where = (
+            f"a cluster of {len(nodes)} nodes"
+            if len(nodes) > 1
+            else "a submitted job, whose folder is removed after it"
+        )
+        raise ValueError(
+            f"store.root={root} is relative, but this is {where}; give a path that every node mounts, such as "
+            f"store.root=/mnt/shared/runs, or an object store such as store.root=s3://bucket/runs"
+        )
+    if len(nodes) > 1:
+        token = f"_seen-{uuid.uuid4().hex}"
+        folder = Folder(filesystem, path)
+        folder.write(token, b"")
+        try:
+            seen = ray.get([_sees.options(scheduling_strategy=_on(n)).remote(path, token) for n in nodes])
+        finally:
+            folder.remove(token)
+        if not all(seen):
+            raise ValueError(
+                f"store.root={root} is not the same folder on every node: {seen.count(False)} of {len(nodes)} nodes "
+                f"cannot see it; give a path that every node mounts, or an object store such as s3://bucket/runs"
+            )
+
+
+def _on(node: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+@ray.remote(num_cpus=0)
+def _sees(path: str, token: str) -> bool:
+    return os.path.exists(os.path.join(path, token))
+
+
+def num_actors(job: Job) -> int:
+    """Scoring actors: as configured, else one per GPU, else one per CPU that is really there."""
+    if job.resources.actors is not None:
+        return job.resources.actors
+    total = ray.cluster_resources()
+    if uses_gpu(job):
+        return max(1, int(total.get("GPU", 0)))
+    return max(1, int(total.get("CPU", 1)) - SPARE_CPUS)
+
+
+def uses_gpu(job: Job) -> bool:
+    """Whether work goes to GPUs. ValueError if GPUs are asked for and there are none."""
+    num_gpus = ray.cluster_resources().get("GPU", 0)
+    if job.resources.device == "cuda" and not num_gpus:
+        raise ValueError("resources.device=cuda, but the cluster has no GPU; use resources.device=auto")
+    return job.resources.device != "cpu" and num_gpus > 0

@@ -1,0 +1,190 @@
+"""Streams tile descriptors through a pool of scoring actors, and tells progress from the parts they commit."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+from ray.data import ActorPoolStrategy
+
+from recsys import grid
+from recsys import tile as tiling
+from recsys.grid import Tile
+from recsys.model import Model, use_threads
+from recsys.scorer import Scorer
+from recsys.stage._cluster import num_actors, uses_gpu
+from recsys.stage._corpus import Corpus
+from recsys.stage._job import Job
+from recsys.stage._progress import Progress
+from recsys.store import Folder
+from recsys.tile import Frozen, TileScorer
+
+log = logging.getLogger("recsys")
+CHUNKS_PER_ACTOR = 4  # so that no actor is idle long at the end
+
+
+@dataclass(kw_only=True)
+class Work:
+    """What an actor needs to know to score tiles of this run: small, and the same for all of them."""
+
+    job: Job
+    model: Model
+    keep: str
+    top_k: int
+    threads: int
+    folder: Folder
+    fingerprint: str
+
+    def corpus(self) -> Corpus:
+        return Corpus(self.job.run.folder("corpus"), self.job.run.manifest("corpus"))
+
+    def scorer(self, device: str) -> Scorer:
+        use_threads(self.threads)
+        return self.model.load(self.job.run.folder("model").fetch(), device)
+
+
+class _Actor:
+    """Scores one tile per row; opens model and corpus once."""
+
+    def __init__(self, work: Work, sub: str, candidate_P2: np.ndarray | None, device: str) -> None:
+        corpus = work.corpus()
+        queries = corpus.table("queries", ["query_id", "text"])
+        scorer = work.scorer(device)
+        self.score = TileScorer(
+            scorer=scorer,
+            folder=work.folder.join(sub),
+            fingerprint=work.fingerprint,
+            keep="every" if sub == "labelled" else work.keep,
+            top_k=1 if sub == "labelled" else work.top_k,
+            queries=queries,
+            read_items=corpus.items,
+            frozen=no_labels(scorer.outputs) if sub == "labelled" else read_frozen(work.folder, corpus, scorer.outputs),
+            candidate_P2=candidate_P2,
+        )
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        return pa.Table.from_pylist([dataclasses.asdict(self.score(Tile(**row))) for row in batch.to_pylist()])
+
+
+def no_labels(outputs: tuple[str, ...]) -> Frozen:
+    """Nothing frozen yet."""
+    none = np.zeros(0, np.int64)
+    return Frozen(query_row_L=none, item_row_L=none, score_TL=np.zeros((len(outputs), 0), np.float32))
+
+
+def read_frozen(folder: Folder, corpus: Corpus, outputs: tuple[str, ...]) -> Frozen:
+    """The labelled pairs and their frozen scores, in row numbers."""
+    if not folder.join("labelled").names():
+        return no_labels(outputs)
+    table = folder.join("labelled").read_tables("part-")
+    query_ids = corpus.table("queries", ["query_id"])["query_id"].combine_chunks()
+    item_ids = corpus.table("items", ["item_id"])["item_id"].combine_chunks()
+    return Frozen(
+        query_row_L=pc.index_in(table["query_id"], value_set=query_ids).to_numpy().astype(np.int64),
+        item_row_L=pc.index_in(table["item_id"], value_set=item_ids).to_numpy().astype(np.int64),
+        score_TL=np.stack([table[f"score_{o}"].to_numpy() for o in outputs]),
+    )
+
+
+def run_tiles(
+    work: Work, sub: str, tiles: list[Tile], pair_P2: np.ndarray | None, pairs_of: Callable[[Tile], int]
+) -> list[dict[str, Any]]:
+    """Receipts of all tiles, in order; those already committed are not scored again."""
+    target, fingerprint = work.folder.join(sub), work.fingerprint
+    present = set(target.names())
+    found = [tiling.committed(target, t, fingerprint) if f"{t.name}.parquet" in present else None for t in tiles]
+    receipts = {r.tile: dataclasses.asdict(r) for r in found if r is not None}
+    open_tiles = [t for t in tiles if t.index not in receipts]
+    for name in present - {f"{t.name}.parquet" for t in tiles}:
+        target.remove(name)
+    progress = Progress("score" if sub == "tiles" else "labelled", "pairs", sum(map(pairs_of, tiles)))
+    if receipts:
+        log.info("%-11s %d of %d parts were committed before", progress.stage, len(receipts), len(tiles))
+        progress.step(sum(r["num_pairs"] for r in receipts.values()), counts=False)
+    if open_tiles:
+        for row in _schedule(work, sub, open_tiles, pair_P2, pairs_of, progress):
+            receipts[row["tile"]] = row
+    assert len(receipts) == len(tiles)
+    return [receipts[t.index] for t in tiles]
+
+
+def _schedule(
+    work: Work,
+    sub: str,
+    tiles: list[Tile],
+    pair_P2: np.ndarray | None,
+    pairs_of: Callable[[Tile], int],
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """Streams tile descriptors through a pool of scoring actors; blocks keep tiles of the same items together."""
+    job = work.job
+    actors = min(num_actors(job), len(tiles))
+    gpu = uses_gpu(job)
+    chunks = _chunks(tiles, actors * CHUNKS_PER_ACTOR)
+    blocks = [pa.Table.from_pylist([dataclasses.asdict(t) for t in chunk]) for chunk in chunks]
+    receipts = ray.data.from_arrow(blocks).map_batches(
+        _Actor,
+        fn_constructor_args=(work, sub, pair_P2, "cuda" if gpu else "cpu"),
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(min_size=1, max_size=actors),
+        num_gpus=1 if gpu else 0,
+        num_cpus=0 if gpu else job.resources.cpus_per_actor,
+    )
+    rows: list[dict[str, Any]] = []
+    with _Watch(work.folder.join(sub), tiles, pairs_of, progress):
+        try:
+            for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow"):
+                rows.extend(batch.to_pylist())
+        except ray.exceptions.RayTaskError as error:
+            raise ValueError(f"scoring stopped: {error.cause}") from error
+    return rows
+
+
+def _chunks(tiles: list[Tile], wanted: int) -> list[list[Tile]]:
+    """Runs of tiles that share their items, cut further where there are fewer than `wanted`."""
+    blocks: dict[int, list[Tile]] = {}
+    for t in tiles:
+        blocks.setdefault(t.block, []).append(t)
+    pieces = max(1, wanted // len(blocks))
+    return [block[a:b] for block in blocks.values() for a, b in grid.spans(0, len(block), -(-len(block) // pieces))]
+
+
+class _Watch:
+    """Tells progress from the parts that are committed, while others work."""
+
+    def __init__(self, folder: Folder, tiles: list[Tile], pairs_of: Callable[[Tile], int], progress: Progress) -> None:
+        self.folder, self.progress = folder, progress
+        self.open = {f"{t.name}.parquet": pairs_of(t) for t in tiles}
+        self.stop = Event()
+        self.thread = Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        pause = 0.5
+        while not self.stop.wait(pause):
+            started = time.monotonic()
+            self._look()
+            pause = max(0.5, 10 * (time.monotonic() - started))
+
+    def _look(self) -> None:
+        for name in [n for n in self.folder.names() if n in self.open]:
+            self.progress.step(self.open.pop(name))
+
+
+def _pairs_counter(pair_P2: np.ndarray) -> Callable[[Tile], int]:
+    return lambda t: int(np.diff(np.searchsorted(pair_P2[:, 0], (t.query_start, t.query_stop)))[0])

@@ -1,0 +1,151 @@
+"""scores/ -> calibration/: probabilities that mean what they say, one calibrator per target.
+
+Fitted on queries the model has not learnt from; each labelled row gets its probability from a calibrator fitted
+without its query. calibration/top.parquet is the top K of each query with calibrated probabilities.
+"""
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.special import expit
+
+from recsys import seed as seeds
+from recsys.calibrator import Calibrator, Selection, folds, select
+from recsys.scorer import output_for
+from recsys.stage._corpus import Corpus
+from recsys.stage._job import Job, perform
+from recsys.stage.score import read_labelled
+from recsys.store import Folder
+from recsys.tables import CALIBRATED
+from recsys.target import Target
+
+log = logging.getLogger("recsys")
+TOP_FILE = "top.parquet"
+
+
+@dataclass
+class CalibrateJob(Job):
+    """Fits every candidate calibrator to every target that has labels, and keeps the one that holds out best."""
+
+    stage: ClassVar[str] = "calibration"
+    semantic: ClassVar[tuple[str, ...]] = ("calibrator", "num_folds", "target")
+
+    calibrator: dict[str, Calibrator]  # candidates, from simple to complex
+    num_folds: int
+    target: dict[str, Target]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.calibrator:
+            raise ValueError("calibrator=[] leaves none to choose from; use at least calibrator=[identity]")
+        if self.num_folds < 2:
+            raise ValueError(f"num_folds={self.num_folds} holds nothing out; use at least 2")
+
+
+def calibrate(job: CalibrateJob) -> dict[str, Any]:
+    """Calibrates the run's scores for every target with labels."""
+    return perform(job, job.plan(job.inputs("corpus", "scores")), lambda folder: _calibrate(job, folder))
+
+
+def _calibrate(job: CalibrateJob, folder: Folder) -> dict[str, Any]:
+    corpus = Corpus(job.run.folder("corpus"), job.run.manifest("corpus"))
+    scores, manifest = job.run.folder("scores"), job.run.manifest("scores")
+    outputs = tuple(manifest["outputs"])
+    rows = join_scores(corpus, read_labelled(scores))
+    frames, chosen, fitted = [], {}, {}
+    for name in job.target:
+        labels = rows.filter(pc.equal(rows["target"], name))
+        if not labels.num_rows:
+            log.info("calibrate   %s: no labels in this corpus", name)
+            continue
+        output = output_for(name, outputs)
+        frame, selection = _calibrate_target(job, labels, name, output, learned=manifest["learned"])
+        frames.append(frame)
+        fitted[name] = (output, selection)
+        chosen[name] = {
+            "chosen": selection.chosen,
+            "reason": selection.reason,
+            "output": output,
+            "candidates": [dataclasses.asdict(c) for c in selection.candidates],
+        }
+        folder.write_json(f"{name}.json", chosen[name] | {"calibrator": selection.fitted.to_json()})
+        log.info("calibrate   %s: %s (%s)", name, selection.chosen, selection.reason)
+    if not frames:
+        raise ValueError(
+            f"no label of {', '.join(job.target)} in the corpus, so nothing can be calibrated; "
+            f"choose target=[…] among what the source has labels for"
+        )
+    calibrated = pa.concat_tables(frames, promote_options="default")
+    top = _top(scores.read_table("top.parquet"), fitted)
+    parts = [folder.write_table("calibrated.parquet", calibrated), folder.write_table(TOP_FILE, top)]
+    return {
+        "rows": {"labels": calibrated.num_rows, "top": top.num_rows},
+        "calibration": chosen,
+        "outputs": list(outputs),
+        "parts": {"": parts},
+    }
+
+
+def join_scores(corpus: Corpus, scores: pa.Table) -> pa.Table:
+    """Every label with the split of its query and the scores of its pair, in a fixed order."""
+    labels = corpus.table("labels")
+    if "score" in labels.column_names:
+        labels = labels.drop_columns(["score"])  # given scores come back as the frozen ones
+    queries = corpus.table("queries", ["query_id", "split"])
+    order = [("query_id", "ascending"), ("item_id", "ascending"), ("target", "ascending"), ("label", "ascending")]
+    rows = labels.join(queries, keys="query_id").join(scores, keys=["query_id", "item_id"], join_type="inner")
+    assert rows.num_rows == labels.num_rows, "every labelled pair was scored once"
+    return rows.sort_by(order).combine_chunks()
+
+
+def _calibrate_target(
+    job: CalibrateJob, labels: pa.Table, name: str, output: str, *, learned: bool
+) -> tuple[pa.Table, Selection]:
+    """The target's CALIBRATED rows and its chosen calibrator.
+
+    What the model learnt from would make its probabilities look surer than they are: where it learnt, train queries
+    get the calibrator fitted on all the others.
+    """
+    score_N = labels[f"score_{output}"].to_numpy()
+    positive_N = job.target[name].positive(labels["label"].to_numpy())
+    weight_N = labels["weight"].to_numpy()
+    query_ids, query_N = np.unique(labels["query_id"].to_numpy(zero_copy_only=False), return_inverse=True)
+    fold_N = folds(query_ids.tolist(), job.num_folds, seeds.seed(job.seed, "calibration", "folds"))[query_N]
+    usable_N = np.ones(len(score_N), bool)
+    if learned:
+        usable_N = labels["split"].to_numpy(zero_copy_only=False) != "train"
+        if not usable_N.any():
+            raise ValueError(f"{name}: every labelled query is a train query; raise split.validation or split.test")
+    selection = select(
+        job.calibrator,
+        score_N=score_N[usable_N],
+        positive_N=positive_N[usable_N],
+        weight_N=weight_N[usable_N],
+        query_N=query_N[usable_N],
+        fold_N=fold_N[usable_N],
+    )
+    probability_N = selection.fitted.predict(score_N)
+    probability_N[usable_N] = selection.probability_N
+    columns = {
+        "score": pa.array(score_N),
+        "uncalibrated": pa.array(expit(score_N.astype(np.float64))),
+        "probability": pa.array(probability_N),
+    }
+    kept = [n for n in labels.column_names if not n.startswith("score_")]
+    frame = pa.table({n: labels[n] for n in kept} | columns)
+    return CALIBRATED.conform(frame), selection
+
+
+def _top(top: pa.Table, fitted: dict[str, tuple[str, Selection]]) -> pa.Table:
+    """The top K of every query with one calibrated probability column per target, null where another output ranks."""
+    for name, (output, selection) in fitted.items():
+        probability_N = selection.fitted.predict(top["score"].to_numpy())
+        other = pc.not_equal(top["output"], output)
+        column = pc.if_else(other, pa.scalar(None, pa.float64()), pa.array(probability_N))
+        top = top.append_column(f"probability_{name}", column)
+    return top

@@ -1,0 +1,76 @@
+"""The whole flow: runs what is missing, in order, and says where everything lies."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from recsys.stage._job import Job, log
+from recsys.stage.calibrate import CalibrateJob, calibrate
+from recsys.stage.prepare import PrepareJob, prepare
+from recsys.stage.report import ReportJob, report
+from recsys.stage.score import DryRun, ScoreJob, score
+from recsys.stage.train import TrainJob, train
+
+
+@dataclass
+class PipelineJob(ReportJob, CalibrateJob, ScoreJob, TrainJob, PrepareJob):
+    """Every field of every verb."""
+
+    stage: ClassVar[str] = "pipeline"
+
+    def __post_init__(self) -> None:
+        for kind in (PrepareJob, TrainJob, ScoreJob, CalibrateJob, ReportJob):
+            self.part(kind)
+
+
+def pipeline(job: PipelineJob) -> None:
+    """prepare, train, score, calibrate, report. All that can be refused is refused before the first of them."""
+    check(job)
+    manifests = {"corpus": prepare(job.part(PrepareJob))}
+    if not manifests["corpus"]["scores_given"]:
+        manifests["model"] = train(job.part(TrainJob))
+    try:
+        manifests["scores"] = score(job.part(ScoreJob))
+    except DryRun:
+        return
+    manifests["calibration"] = calibrate(job.part(CalibrateJob))
+    manifests["report"] = report(job.part(ReportJob))
+    _summary(job, manifests)
+
+
+def check(job: PipelineJob) -> None:
+    """Raises ValueError for a bad source, model, candidate table, or a name that other work holds; costs seconds."""
+    raw = job.source.identity()
+    job.model.check()
+    pairs = job.pairs.identity()
+    corpus = job.part(PrepareJob).plan(raw)
+    job.run.done(corpus)
+    model = job.part(TrainJob).plan({"corpus": corpus.fingerprint})
+    given = job.source.gives_scores
+    if not given:
+        job.run.done(model)
+        scores = job.part(ScoreJob).plan({"corpus": corpus.fingerprint, "model": model.fingerprint} | pairs)
+        job.run.done(scores)
+
+
+def _summary(job: Job, manifests: dict[str, dict[str, Any]]) -> None:
+    """A short table of what was done and where it lies."""
+    root = job.run
+    scores, calibration = manifests["scores"], manifests["calibration"]
+    rows = manifests["corpus"]["rows"]
+    told = [
+        (
+            "corpus",
+            f"{rows['items']['out']:,} items, {rows['queries']['out']:,} queries, {sum_labels(manifests):,} labels",
+        ),
+        ("scores", f"{scores['rows']['pairs']:,} pairs scored, {scores['rows']['labelled']:,} labelled"),
+        ("calibration", ", ".join(f"{k}: {v['chosen']}" for k, v in calibration["calibration"].items())),
+        ("report", f"{manifests['report']['rows']['records']:,} numbers"),
+    ]
+    for stage, text in told:
+        log.info("%-11s %-60s %s", stage, text, root.folder(stage).path)
+    log.info("top items   with calibrated probabilities: %s/top.parquet", root.folder("calibration").path)
+    log.info("open        %s/index.html", root.folder("report").path)
+
+
+def sum_labels(manifests: dict[str, dict[str, Any]]) -> int:
+    return sum(manifests["corpus"]["labels"].values())

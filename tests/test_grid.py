@@ -1,0 +1,47 @@
+"""Every pair of a market is in exactly one tile, whatever the sizes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys import grid
+
+locales = st.lists(st.sampled_from(["de", "en", "ja", None]), min_size=1, max_size=20).map(
+    lambda values: sorted(values, key=lambda v: (v is None, v or ""))
+)
+
+
+@given(queries=locales, items=locales, tile_queries=st.integers(1, 7), tile_items=st.integers(1, 7))
+def test_every_pair_of_a_market_is_in_exactly_one_tile(queries, items, tile_queries, tile_items):
+    tiles = grid.plan(grid.markets(queries, items), tile_queries, tile_items)
+    count_QI = np.zeros((len(queries), len(items)), int)
+    for t in tiles:
+        count_QI[t.query_start : t.query_stop, t.item_start : t.item_stop] += 1
+        assert t.query_stop - t.query_start <= tile_queries
+        assert t.item_stop - t.item_start <= tile_items
+    one_market = all(v is None for v in queries) or all(v is None for v in items)
+    expected_QI = [[int(one_market or q == i) for i in items] for q in queries]
+    np.testing.assert_array_equal(count_QI, expected_QI)
+    assert [t.index for t in tiles] == list(range(len(tiles)))
+    assert sum(t.num_pairs for t in tiles) == np.sum(expected_QI)
+
+
+def test_tiles_of_a_block_share_their_items():
+    tiles = grid.plan([grid.Market(0, 10, 0, 100)], 4, 30)
+    assert {(t.block, t.item_start, t.item_stop) for t in tiles} == {(0, 0, 25), (1, 25, 50), (2, 50, 75), (3, 75, 100)}
+    assert len(tiles) == 4 * 3
+
+
+@given(start=st.integers(0, 50), length=st.integers(0, 200), size=st.integers(1, 60))
+def test_spans_are_near_equal_and_cover(start, length, size):
+    spans = grid.spans(start, start + length, size)
+    assert [x for a, b in spans for x in range(a, b)] == list(range(start, start + length))
+    sizes = [b - a for a, b in spans]
+    assert len(spans) == -(-length // size)
+    assert not sizes or max(sizes) - min(sizes) <= 1
+
+
+def test_a_tile_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="0 queries x 5 items"):
+        grid.plan([grid.Market(0, 1, 0, 1)], 0, 5)

@@ -1,0 +1,135 @@
+"""Files appear whole or not at all; a run knows what it has done, and refuses other work under its name."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.store import Folder, Plan, Run, canonical_json, differences, open_filesystem
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request, tmp_path) -> Folder:
+    return Folder.open(str(tmp_path / "f") if request.param == "local" else f"memory://{tmp_path}/f")
+
+
+def plan(**config) -> Plan:
+    return Plan(stage="corpus", version=1, config=config, inputs={"raw": "abc"})
+
+
+def test_what_is_written_is_read_back(folder):
+    table = pa.table({"id": ["a", "b"], "x": [1.5, None]})
+    entry = folder.write_table("part.parquet", table)
+    folder.write_json("x.json", {"b": 1, "a": "ü"})
+    assert entry["rows"] == 2
+    assert folder.read_table("part.parquet").equals(table)
+    assert folder.read_json("x.json") == {"a": "ü", "b": 1}
+    assert folder.names() == ["part.parquet", "x.json"]
+    assert folder.fetch().joinpath("x.json").exists()
+    folder.delete()
+    assert folder.names() == []
+
+
+def test_equal_tables_have_equal_bytes(tmp_path):
+    table = pa.table({"x": list(range(1000))})
+    chunked = pa.concat_tables([table.slice(0, 10), table.slice(10)]).combine_chunks()
+    first, second = (Folder.open(str(tmp_path / n)).write_table("p", t) for n, t in (("a", table), ("b", chunked)))
+    assert first == second
+
+
+def test_a_killed_writer_leaves_no_half_file(tmp_path):
+    """A process that overwrites one file again and again is killed at random moments: the file is always whole."""
+    script = textwrap.dedent("""
+        import sys
+        from recsys.store import Folder
+        folder = Folder.open(sys.argv[1])
+        for i in range(10**9):
+            folder.write("file", bytes([i % 256]) * 3_000_000)
+    """)
+    for pause in (0.01, 0.04, 0.09):
+        process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "f")])
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "f" / "file").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(pause)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        data = (tmp_path / "f" / "file").read_bytes()
+        assert len(data) == 3_000_000
+        assert len(set(data)) == 1
+    folder = Folder.open(str(tmp_path / "f"))
+    folder.remove_temporary()
+    assert os.listdir(tmp_path / "f") == ["file"]
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    folder = Folder.open(str(tmp_path))
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        folder.write("file", b"x")
+    assert os.listdir(tmp_path) == []
+
+
+def test_unknown_schemes_are_refused_with_the_remedy():
+    with pytest.raises(ValueError, match=r"cannot open 'nope://x'.*s3://"):
+        open_filesystem("nope://x")
+
+
+def test_fingerprints_depend_on_content_alone():
+    assert plan(a=1, b=2).fingerprint == plan(b=2, a=1).fingerprint
+    assert plan(a=1).fingerprint != plan(a=2).fingerprint
+    with pytest.raises(ValueError, match="JSON compliant"):
+        canonical_json(float("nan"))
+
+
+@given(st.recursive(st.integers() | st.text(), lambda s: st.dictionaries(st.text(), s), max_leaves=8))
+def test_nothing_differs_from_itself(value):
+    assert list(differences(value, value)) == []
+
+
+def test_a_stage_is_done_once_and_other_work_is_refused(tmp_path):
+    run = Run(str(tmp_path), "r")
+    assert run.done(plan(k1=1.2)) is None
+    folder = run.begin(plan(k1=1.2))
+    folder.write(".tmp-part-dead", b"half")
+    with pytest.raises(ValueError, match=r"run 'r' already holds corpus/.*k1: 1.2 -> 1.5.*another name"):
+        run.done(plan(k1=1.5))
+    assert run.done(plan(k1=1.2)) is None
+    with pytest.raises(ValueError, match="has no finished corpus"):
+        run.manifest("corpus")
+    manifest = run.close(folder, plan(k1=1.2), {"rows": {}}, {"seconds": 1})
+    assert run.done(plan(k1=1.2)) == manifest == run.manifest("corpus")
+    with pytest.raises(ValueError, match=r"k1: 1.2 -> 1.5"):
+        run.done(plan(k1=1.5))
+    assert sorted(os.listdir(tmp_path / "r" / "corpus")) == ["_MANIFEST.json", "_RUN.json"]
+
+
+def test_reuse_takes_over_what_matches_without_copying(tmp_path):
+    first = Run(str(tmp_path), "first")
+    folder = first.begin(plan(a=1))
+    folder.write("data", b"x")
+    first.close(folder, plan(a=1), {}, {})
+    second = Run(str(tmp_path), "second", reuse="first")
+    assert second.done(plan(a=2)) is None
+    assert second.done(plan(a=1)) == first.manifest("corpus")
+    third = Run(str(tmp_path), "third", reuse="second")
+    assert third.done(plan(a=1)) is not None
+    assert Run(str(tmp_path), "third").folder("corpus").read("data") == b"x"
+    assert os.listdir(tmp_path / "third" / "corpus") == ["_REUSED.json"]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "_x"])
+def test_a_name_that_cannot_name_a_folder_is_refused(name):
+    with pytest.raises(ValueError, match="cannot name a folder"):
+        Run("runs", name)

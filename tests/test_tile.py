@@ -1,0 +1,256 @@
+"""A tile's part is its commit; counters agree with a naive recount, whatever the cut, the order or the kill."""
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys import grid, merge, tile
+from recsys.scorer import Scorer
+from recsys.store import Folder
+from recsys.tile import Frozen, TileScorer
+
+OUTPUTS = ("relevance", "click")
+
+
+class Table(Scorer):
+    """Looks scores up: the row numbers are the ids."""
+
+    outputs = OUTPUTS
+
+    def __init__(self, score_TQI: np.ndarray) -> None:
+        self.score_TQI = score_TQI
+        self.num_item_encodings = 0
+
+    def encode_queries(self, table):
+        return [int(i[1:]) for i in table["query_id"].to_pylist()]
+
+    def encode_items(self, table):
+        self.num_item_encodings += 1
+        return [int(i[1:]) for i in table["item_id"].to_pylist()]
+
+    def score(self, queries, items):
+        return self.score_TQI[:, queries][:, :, items]
+
+    def score_pairs(self, queries, items, pair_P2):
+        return self.score_TQI[:, np.array(queries)[pair_P2[:, 0]], np.array(items)[pair_P2[:, 1]]]
+
+
+def ids(prefix: str, number: int) -> pa.Table:
+    return pa.table({f"{prefix}_id": [f"{prefix[0]}{i:04d}" for i in range(number)]})
+
+
+def world(seed: int, num_queries: int, num_items: int, num_labelled: int):
+    """Scores with many ties, and frozen values for some pairs that differ from what the tile computes."""
+    rng = np.random.default_rng(seed)
+    score_TQI = rng.integers(-3, 4, (2, num_queries, num_items)).astype(np.float32) / 2
+    cells = np.sort(rng.choice(num_queries * num_items, min(num_labelled, num_queries * num_items), replace=False))
+    query_row_L, item_row_L = np.divmod(cells, num_items)
+    frozen = Frozen(
+        query_row_L=query_row_L,
+        item_row_L=item_row_L,
+        score_TL=score_TQI[:, query_row_L, item_row_L]
+        + np.float32(0.25) * rng.integers(-1, 2, (2, len(cells))).astype("f4"),
+    )
+    truth_TQI = score_TQI.copy()
+    truth_TQI[:, query_row_L, item_row_L] = frozen.score_TL
+    return score_TQI, truth_TQI, frozen
+
+
+def scorer(folder: Folder, score_TQI, frozen, *, keep="every", top_k=3, candidate_P2=None) -> TileScorer:
+    items = ids("item", score_TQI.shape[2])
+    return TileScorer(
+        scorer=Table(score_TQI),
+        folder=folder,
+        fingerprint="f" * 32,
+        keep=keep,
+        top_k=top_k,
+        queries=ids("query", score_TQI.shape[1]),
+        read_items=lambda rows: items.take(pa.array(rows)),
+        frozen=frozen,
+        candidate_P2=candidate_P2,
+    )
+
+
+def totals(folder: Folder, tiles, num_queries: int, num_items: int, candidate_P2=None, top_k=3):
+    merged = merge.merge((tile.read_counters(folder, t) for t in tiles), top_k)
+    query_ids, item_ids = ids("query", num_queries)["query_id"], ids("item", num_items)["item_id"]
+    asked = merge.Grid([grid.Market(0, num_queries, 0, num_items)], candidate_P2, num_items)
+    order = [("query_row", "ascending"), ("output", "ascending"), ("bin", "ascending")]
+    return merged.histogram.sort_by(order), merged.ranks(query_ids, item_ids, asked), merged.top(query_ids, item_ids)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    num_queries=st.integers(1, 6),
+    num_items=st.integers(1, 12),
+    num_labelled=st.integers(0, 20),
+    cut=st.tuples(st.integers(1, 6), st.integers(1, 12)),
+    order=st.randoms(use_true_random=False),
+)
+def test_counters_equal_a_naive_recount_for_any_cut_and_order(
+    tmp_path_factory, seed, num_queries, num_items, num_labelled, cut, order
+):
+    score_TQI, truth_TQI, frozen = world(seed, num_queries, num_items, num_labelled)
+    folder = Folder.open(str(tmp_path_factory.mktemp("tiles")))
+    tiles = grid.plan([grid.Market(0, num_queries, 0, num_items)], *cut)
+    shuffled = order.sample(tiles, len(tiles))
+    work = scorer(folder, score_TQI, frozen)
+    receipts = [work(t) for t in shuffled]
+    assert sum(r.num_pairs for r in receipts) == num_queries * num_items
+    histogram, ranks, top = totals(folder, order.sample(tiles, len(tiles)), num_queries, num_items)
+
+    kept = pa.concat_tables([folder.read_table(f"{t.name}.parquet") for t in tiles])
+    assert kept.num_rows == num_queries * num_items
+    for q, i, *scores in zip(*(kept[n].to_pylist() for n in kept.column_names), strict=True):
+        assert scores == truth_TQI[:, int(q[1:]), int(i[1:])].tolist()
+
+    for q, t in itertools.product(range(num_queries), range(2)):
+        row = truth_TQI[t, q]
+        best = sorted(range(num_items), key=lambda i: (-row[i], i))[:3]
+        mine = [r for r in top.to_pylist() if r["query_id"] == f"q{q:04d}" and r["output"] == OUTPUTS[t]]
+        assert [(r["rank"], r["item_id"], r["score"]) for r in mine] == [
+            (k + 1, f"i{i:04d}", row[i]) for k, i in enumerate(best)
+        ]
+    assert ranks.num_rows == 2 * len(frozen.query_row_L)
+    for r in ranks.to_pylist():
+        q, i, t = int(r["query_id"][1:]), int(r["item_id"][1:]), OUTPUTS.index(r["output"])
+        assert r["num_above"] == int((truth_TQI[t, q] > truth_TQI[t, q, i]).sum())
+        assert r["num_tied"] == int((truth_TQI[t, q] == truth_TQI[t, q, i]).sum())
+        assert r["num_items"] == num_items
+    counts = np.zeros((num_queries, 2, tile.NUM_BINS), int)
+    for r in histogram.to_pylist():
+        counts[r["query_row"], OUTPUTS.index(r["output"]), r["bin"]] = r["count"]
+    for q, t in itertools.product(range(num_queries), range(2)):
+        np.testing.assert_array_equal(counts[q, t], np.bincount(tile.bin_of(truth_TQI[t, q]), minlength=tile.NUM_BINS))
+
+
+def test_parts_have_the_same_bytes_in_any_order_and_after_any_loss(tmp_path):
+    score_TQI, _, frozen = world(1, 6, 30, 25)
+    tiles = grid.plan([grid.Market(0, 6, 0, 30)], 2, 7)
+    first, second = Folder.open(str(tmp_path / "a")), Folder.open(str(tmp_path / "b"))
+    one = scorer(first, score_TQI, frozen)
+    assert all(one(t).scored for t in tiles)
+    for t in reversed(tiles):
+        scorer(second, score_TQI, frozen)(t)
+    for name in (tiles[3].name, tiles[5].name):
+        second.remove(f"{name}.parquet")
+    again = [scorer(second, score_TQI, frozen)(t) for t in tiles]
+    assert [r.tile for r in again if r.scored] == [3, 5]
+    assert {n: first.read(n) for n in first.names()} == {n: second.read(n) for n in second.names()}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "other run"])
+def test_a_damaged_or_foreign_part_is_scored_again(tmp_path, damage):
+    score_TQI, _, frozen = world(2, 3, 9, 5)
+    folder = Folder.open(str(tmp_path))
+    (only,) = grid.plan([grid.Market(0, 3, 0, 9)], 3, 9)
+    work = scorer(folder, score_TQI, frozen)
+    work(only)
+    name = f"{only.name}.parquet"
+    whole = folder.read(name)
+    if damage == "truncated":
+        folder.write(name, whole[: len(whole) // 2])
+    elif damage == "empty":
+        folder.write(name, b"")
+    elif damage == "foreign":
+        folder.write_table(name, pa.table({"x": [1]}))
+    else:
+        work.fingerprint = "0" * 32
+        work(only)
+        work.fingerprint = "f" * 32
+    assert work(only).scored
+    assert folder.read(name) == whole
+    assert not work(only).scored
+
+
+def test_an_altered_score_is_found_by_the_checksum(tmp_path):
+    score_TQI, _, frozen = world(2, 3, 9, 5)
+    folder = Folder.open(str(tmp_path))
+    (only,) = grid.plan([grid.Market(0, 3, 0, 9)], 3, 9)
+    scorer(folder, score_TQI, frozen)(only)
+    assert tile.verify(folder, only)
+    name = f"{only.name}.parquet"
+    table = folder.read_table(name)
+    scores = table["score_click"].to_numpy().copy()
+    scores[4] += 1
+    folder.write_table(name, table.set_column(3, table.schema.field(3), pa.array(scores)))
+    assert not tile.verify(folder, only)
+
+
+def test_items_are_encoded_once_per_block(tmp_path):
+    score_TQI, _, frozen = world(3, 8, 20, 0)
+    work = scorer(Folder.open(str(tmp_path)), score_TQI, frozen)
+    for t in grid.plan([grid.Market(0, 8, 0, 20)], 2, 10):
+        work(t)
+    assert work.scorer.num_item_encodings == 2
+
+
+@pytest.mark.parametrize(("keep", "rows"), [("every", 8 * 20), ("labelled", 15)])
+def test_what_is_kept(tmp_path, keep, rows):
+    score_TQI, truth_TQI, frozen = world(4, 8, 20, 15)
+    folder = Folder.open(str(tmp_path))
+    work = scorer(folder, score_TQI, frozen, keep=keep)
+    tiles = grid.plan([grid.Market(0, 8, 0, 20)], 3, 6)
+    assert sum(work(t).num_rows for t in tiles) == rows
+    for q, i, *scores in zip(*(c.to_pylist() for c in folder.read_tables("part-").columns), strict=True):
+        assert scores == truth_TQI[:, int(q[1:]), int(i[1:])].tolist()
+
+
+def test_keep_top_holds_the_top_of_every_query(tmp_path):
+    score_TQI, _, frozen = world(5, 8, 20, 15)
+    folder = Folder.open(str(tmp_path))
+    work = scorer(folder, score_TQI, frozen, keep="top")
+    tiles = grid.plan([grid.Market(0, 8, 0, 20)], 3, 6)
+    for t in tiles:
+        work(t)
+    parts = folder.read_tables("part-")
+    kept = set(zip(parts["query_id"].to_pylist(), parts["item_id"].to_pylist(), strict=True))
+    top = totals(folder, tiles, 8, 20)[2]
+    assert kept >= set(zip(top["query_id"].to_pylist(), top["item_id"].to_pylist(), strict=True))
+
+
+def test_candidates_rank_above_all_that_were_not_retrieved(tmp_path):
+    score_TQI, truth_TQI, frozen = world(6, 5, 12, 20)
+    rng = np.random.default_rng(0)
+    cells = np.sort(rng.choice(60, 25, replace=False))
+    candidate_P2 = np.stack(np.divmod(cells, 12), axis=1)
+    folder = Folder.open(str(tmp_path))
+    work = scorer(folder, score_TQI, frozen, candidate_P2=candidate_P2)
+    tiles = [grid.Tile(0, 0, 0, 3, 0, 12), grid.Tile(1, 1, 3, 5, 0, 12)]
+    assert sum(work(t).num_pairs for t in tiles) == 25
+    _, ranks, _ = totals(folder, tiles, 5, 12, candidate_P2)
+    mine = set(cells.tolist())
+    for r in ranks.to_pylist():
+        q, i, t = int(r["query_id"][1:]), int(r["item_id"][1:]), OUTPUTS.index(r["output"])
+        scored = [truth_TQI[t, q, j] for j in range(12) if q * 12 + j in mine]
+        if q * 12 + i in mine:
+            above, tied = sum(s > truth_TQI[t, q, i] for s in scored), sum(s == truth_TQI[t, q, i] for s in scored)
+        else:
+            above, tied = len(scored), 12 - len(scored)
+        assert (r["num_above"], r["num_tied"], r["num_items"]) == (above, tied, 12)
+
+
+def test_a_score_that_is_not_finite_names_tile_and_query(tmp_path):
+    score_TQI, _, frozen = world(7, 2, 3, 0)
+    score_TQI[0, 1, 2] = np.nan
+    with pytest.raises(FloatingPointError, match=r"tile 0: .* not finite for query 'q0001'"):
+        scorer(Folder.open(str(tmp_path)), score_TQI, frozen)(grid.Tile(0, 0, 0, 2, 0, 3))
+    assert Folder.open(str(tmp_path)).names() == []
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2))
+def test_bins_keep_the_order(scores):
+    ordered = np.sort(np.array(scores, np.float32))
+    assert (np.diff(tile.bin_of(ordered)) >= 0).all()
+    assert 0 <= tile.bin_of(ordered).min() <= tile.bin_of(ordered).max() < tile.NUM_BINS
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 40))
+def test_best_is_a_stable_sort(scores, k):
+    score_I = np.array(scores, np.float32)
+    assert tile.best(score_I, k).tolist() == sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:k]
