@@ -95,9 +95,9 @@ def _check_labels(raw: dict[str, pa.Table], targets: dict[str, Target]) -> None:
         if len(outside):
             row = mine.slice(outside[0], 1).to_pylist()[0]
             raise TableError(
-                f"judgments: label {row['label']:g} of query {row['query_id']!r} and item {row['item_id']!r} is outside "
-                f"the range of {name} ({target.describe()}); {len(outside)} labels are; correct them, or the scale in "
-                f"target.{name}"
+                f"judgments: label {row['label']:g} of query {row['query_id']!r} and item {row['item_id']!r} is "
+                f"outside the range of {name} ({target.describe()}), as are {len(outside)} in all; "
+                f"correct them, or the scale in target.{name}"
             )
 
 

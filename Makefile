@@ -1,0 +1,30 @@
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: run test env check bench clean
+
+run: env  ## the whole flow on the built-in shop; ends by naming the report
+	$(BIN)/python -m ray_jobs.pipeline name=shop
+
+test: env  ## all tests
+	$(BIN)/python -m pytest
+
+check: env  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: env  ## the benchmarks, quick sizes
+	$(BIN)/python -m benchmarks.bench_flow
+
+env: $(STAMP)  ## .venv with the project and all its extras, exactly as pinned
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,dev]"
+	touch $(STAMP)
+
+clean:
+	rm -rf .venv runs
