@@ -1,0 +1,30 @@
+"""Tables in Parquet files, folders or patterns."""
+
+from dataclasses import dataclass
+
+from recsys.source._mapped import MappedSource
+from recsys.source._reader import ParquetReader, Reader
+
+
+@dataclass
+class Parquet(MappedSource):
+    """Raw tables from Parquet; further columns keep their type (string, number or boolean)."""
+
+    path: str
+    files: dict[str, str]
+    columns: dict[str, dict[str, str]]
+    constants: dict[str, dict[str, str]]
+    further: dict[str, list[str]]
+    fields: list[str]
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def reader(self) -> Reader:
+        return ParquetReader()
+
+    def suffixes(self) -> tuple[str, ...]:
+        return (".parquet",)
+
+    def numbers(self, table: str) -> list[str]:
+        return []
