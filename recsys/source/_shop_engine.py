@@ -1,12 +1,13 @@
 """The shop's own search engine: what it retrieves, shows, and hence what is judged and logged.
 
-Q queries, R retrieved items, M = K x G candidates of a query, K positions, G candidates per group, P pairs, N impressions.
+Q queries, R retrieved items, K positions, G candidates per group, M = K x G candidates of a query, S sessions,
+N = S x K impressions, J judged items.
 
-The logging policy has propensities in closed form. A query's M best candidates, in the engine's order, form K groups of G.
-A session draws a rotation r of the groups (none with probability 1 - e + e/K, each other one with e/K) and shows, at
+The logging policy has propensities in closed form. A query's M best candidates, in the engine's order, form K groups of
+G. A session draws a rotation r of the groups (none with probability 1 - e + e/K, each other one with e/K) and shows, at
 position k, one item of group (k - r) mod K, drawn by a softmax of the engine's score mixed with e times the uniform.
-Hence P(item i of group g at position k) = P(r = (k - g) mod K) x P(i | g): positive for every candidate at every position,
-summing to one at each position, with no item twice on a page.
+Hence P(item i of group g at position k) = P(r = (k - g) mod K) x P(i | g): with e > 0 positive for every candidate at
+every position, summing to one at each position, and no item comes twice on a page.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Who asks: typed searches and users, each a pure function of (seed, query number).
 
-Queries 0 .. S-1 are searches in order of frequency, S .. S+U-1 are users. A search wants a product type and, unless it is
-a broad one, some of brand, attribute values, price tier or one model of an item that exists. A user is a segment, an age band
-and three items bought before. N queries, A attribute slots, H items of history.
+Queries 0 .. S-1 are searches in order of frequency, S .. S+U-1 are users. A search wants a product type and, unless it
+is a broad one, some of brand, attribute values, price tier or one model of an item that exists. A user is a segment, an
+age band and three items bought before. N queries, A attribute slots, H items of history.
 """
 
 from dataclasses import dataclass, fields

@@ -91,9 +91,10 @@ def _user(queries: Queries, n: int, chance: np.ndarray) -> str:
         bought.append(f"{words.brand_names[queries.history_brand_NH[n, h]]} {value}{words.type_names[kind][0]}")
     categories = dict.fromkeys(words.category_names[words.type_category_T[t]] for t in queries.history_type_NH[n])
     pitch = words.tier_phrases[queries.tier[n]].lower()
+    verb = _any(["bought", "recently bought", "owns"], chance[0])
     return (
         f"{words.segments[queries.segment[n]]}, age {words.age_bands[queries.age_band[n]]}, {pitch}; "
-        f"likes {' and '.join(categories)}; {_any(['bought', 'recently bought', 'owns'], chance[0])} {', '.join(bought)}"
+        f"likes {' and '.join(categories)}; {verb} {', '.join(bought)}"
     )
 
 

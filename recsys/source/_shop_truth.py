@@ -1,8 +1,8 @@
 """What is true of a pair: how well the item fits, and the probabilities that follow. P pairs, A slots, H history.
 
 fit            z: 3 = exactly what was wanted, 0 = unrelated; below 0 = from elsewhere in the shop.
-relevance      a judge's grade is at least k with probability sigmoid((z - (k - 1/2)) / noise): a proportional-odds model
-               (McCullagh, 1980) whose noise-free limit is z rounded into 0..3.
+relevance      a judge's grade is at least k with probability sigmoid((z - (k - 1/2)) / noise): a proportional-odds
+               model (McCullagh, 1980) whose noise-free limit is z rounded into 0..3.
 click          examination(position) x attraction: the position-based model (Richardson et al., 2007).
 purchase       only after a click, by fit, quality and price.
 """

@@ -1,9 +1,9 @@
 """The built-in shop: a simulator of any size, a pure function of its configuration, whose truth is known.
 
-Rows are made from their numbers alone (`_shop_chance`), so the shop streams in shards and any pair's truth can be had at
-any time. The parts, in the order in which they build on each other: `_shop_vocabulary` (words), `_shop_items`,
-`_shop_queries`, `_shop_text`, `_shop_truth` (what fits, and the probabilities), `_shop_engine` (what is judged and logged, with
-exact propensities), `_shop_tables` (clean rows), `_shop_corruption` (damage, written down).
+Rows are made from their numbers alone (`_shop_chance`), so the shop streams in shards and any pair's truth can be had
+at any time. The parts, in the order in which they build on each other: `_shop_vocabulary` (words), `_shop_items`,
+`_shop_queries`, `_shop_text`, `_shop_truth` (what fits, and the probabilities), `_shop_engine` (what is judged and
+logged, with exact propensities), `_shop_tables` (clean rows), `_shop_corruption` (damage, written down).
 """
 
 from collections.abc import Iterator
@@ -115,7 +115,7 @@ class Shop(Source):
 
         probabilities: query_id, item_id, target, probability, where probability is for target
         relevance             P(a judge's grade >= 2), for judged pairs;
-        click                 P(click | shown), averaged over the pair's impressions at the positions they were logged at;
+        click                 P(click | shown), averaged over the pair's impressions, each at its logged position;
         purchase              P(purchase | shown), averaged likewise;
         purchase_given_click  P(purchase | click), which has no position.
         Rows whose item or outcome was damaged, and bot sessions, do not count as impressions here.
@@ -203,8 +203,11 @@ class Shop(Source):
 
     def _judged_queries(self, judged_N: np.ndarray) -> np.ndarray:
         """Spread evenly over all queries and users, one at random in each stratum."""
-        spread_N = judged_N + draw(self.seed, "judged query", judged_N)
-        return (spread_N * (self._world.audience.num_queries / self.num_judged_queries)).astype(np.int64)
+        num_queries = self._world.audience.num_queries
+        first_N = judged_N * num_queries // self.num_judged_queries
+        after_N = (judged_N + 1) * num_queries // self.num_judged_queries
+        chance_N = draw(self.seed, "judged query", judged_N)
+        return first_N + (chance_N * (after_N - first_N)).astype(np.int64)
 
     def _session_queries(self, session_S: np.ndarray) -> np.ndarray:
         """Who asks in each session: a draw in proportion to frequency."""
