@@ -1,0 +1,13 @@
+"""How queries are divided into train, validation and test."""
+
+from abc import ABC, abstractmethod
+
+import pyarrow as pa
+
+
+class Split(ABC):
+    """An option of conf/split."""
+
+    @abstractmethod
+    def assign(self, queries: pa.Table) -> pa.Array:
+        """The split ('train', 'validation' or 'test') of each row of the `queries` table."""
