@@ -32,4 +32,11 @@ class Remark:
     text: str
 
 
-Chart = ReliabilityDiagram | ExposureCurve | Remark
+@dataclass(frozen=True, kw_only=True)
+class SmallSlices:
+    """Slices with fewer queries that count are marked on the page."""
+
+    min_queries: int
+
+
+Chart = ReliabilityDiagram | ExposureCurve | Remark | SmallSlices

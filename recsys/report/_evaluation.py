@@ -55,6 +55,7 @@ class Record:
     num_pairs: int
 
 
+@dataclass
 class Report(ABC):
     """An option of conf/report: records from an evaluation, and a section of the page."""
 

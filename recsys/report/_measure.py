@@ -27,38 +27,39 @@ class Measure:
     scale: str  # of its interval: see `bootstrap.interval`
     better: str  # higher, lower or neither
 
-    def num_queries(self, sample: Sample) -> int:
-        """Queries that count."""
-        has = {
-            "row": lambda: np.ones(len(sample), bool),
-            "gain": lambda: sample.gain_N > 0,
-            "positive": lambda: sample.positive_N,
-        }
-        seen = sample.weight_N > 0
-        if self.needs == "both":
-            positive = np.unique(sample.query_N[seen & sample.positive_N])
-            return len(np.intersect1d(positive, sample.query_N[seen & ~sample.positive_N]))
-        return len(np.unique(sample.query_N[seen & has[self.needs]()]))
-
 
 def measures(k: int, gain: str) -> list[Measure]:
     """All measures, the headline's first. `gain` is the sentence of the target."""
+    ndcg = (
+        f"nDCG of the first {k} places, discount 1/log2(1 + rank); {gain}. Mean over queries in which something gains."
+    )
+    mrr = "1 / rank of the first positive item, mean over queries with one."
+    recall = f"Share of a query's positive items in the first {k} places, mean over queries with one."
+    auc = "Probability that a positive row scores above a negative row, of any query (Mann–Whitney)."
+    gauc = "AUC within a query, averaged by observations (Zhou et al., 2018); queries of one class do not count."
+    auc_catalogue = "Probability that a positive item stands above one not known to be positive, mean over queries."
+    log_loss = "Mean negative log-likelihood of the calibrated probability, in nats, per observation."
+    brier = "Mean squared difference of calibrated probability and outcome (Brier, 1950)."
+    ece = (
+        f"Expected calibration error: mean gap of stated and observed share over {NUM_BINS} bins of equal width "
+        "(Naeini et al., 2015). Biased upward, most of all in small slices."
+    )
     return [
-        _ranking(f"ndcg@{k}", ranking.ndcg(k), "judged", "gain", f"nDCG of the first {k} places, 1/log2(1+rank); {gain}. Mean over queries in which something gains (Järvelin & Kekäläinen, 2002)."),
-        _ranking("mrr", ranking.mrr, "judged", "positive", "Mean reciprocal rank of the first positive item; queries without one do not count."),
-        _ranking(f"recall@{k}", ranking.recall(k), "judged", "positive", f"Share of a query's positive items in the first {k} places; mean over queries with a positive item."),
-        _ranking("auc", ranking.auc, "judged", "row", "Probability that a positive row scores above a negative row of any query (Mann–Whitney)."),
-        _ranking("gauc", ranking.gauc, "judged", "both", "AUC within each query, averaged by observations (Zhou et al., 2018); queries of one class do not count."),
-        _ranking(f"ndcg@{k} catalogue", ranking.ndcg_catalogue(k), "catalogue", "gain", f"nDCG of the first {k} places, 1/log2(1+rank); {gain}. Mean over queries in which something gains."),
-        _ranking("mrr catalogue", ranking.mrr_catalogue, "catalogue", "positive", "Mean reciprocal rank of the first positive item; queries without one do not count."),
-        _ranking(f"recall@{k} catalogue", ranking.recall_catalogue(k), "catalogue", "positive", f"Share of a query's positive items in the first {k} places; mean over queries with a positive item."),
-        _ranking("auc catalogue", ranking.auc_catalogue, "catalogue", "positive", "Probability that a positive item stands above one not known to be positive; mean over queries."),
-        _loss("log_loss", reliability.log_loss, "log", "Mean negative log-likelihood of the calibrated probability, in nats, per observation."),
-        _loss("brier", reliability.brier, "logit", "Mean squared difference of calibrated probability and outcome (Brier, 1950)."),
-        _loss("ece", reliability.ece(NUM_BINS), "logit", f"Expected calibration error: mean gap of stated and observed share over {NUM_BINS} bins of equal width (Naeini et al., 2015); biased upward in small samples."),
-        _rate("mean_probability", lambda sample: sample.probability_N, "Mean calibrated probability of a positive label, per observation."),
-        _rate("positive_rate", lambda sample: sample.positive_N.astype(np.float64), "Share of observations with a positive label."),
-    ]  # fmt: skip
+        _ranking(f"ndcg@{k}", ranking.ndcg(k), "judged", "gain", ndcg),
+        _ranking("mrr", ranking.mrr, "judged", "positive", mrr),
+        _ranking(f"recall@{k}", ranking.recall(k), "judged", "positive", recall),
+        _ranking("auc", ranking.auc, "judged", "row", auc),
+        _ranking("gauc", ranking.gauc, "judged", "both", gauc),
+        _ranking(f"ndcg@{k} catalogue", ranking.ndcg_catalogue(k), "catalogue", "gain", ndcg),
+        _ranking("mrr catalogue", ranking.mrr_catalogue, "catalogue", "positive", mrr),
+        _ranking(f"recall@{k} catalogue", ranking.recall_catalogue(k), "catalogue", "positive", recall),
+        _ranking("auc catalogue", ranking.auc_catalogue, "catalogue", "positive", auc_catalogue),
+        _loss("log_loss", reliability.log_loss, "log", log_loss),
+        _loss("brier", reliability.brier, "logit", brier),
+        _loss("ece", reliability.ece(NUM_BINS), "logit", ece),
+        _rate("mean_probability", _probability, "Mean calibrated probability, per observation."),
+        _rate("positive_rate", _positive, "Share of observations with a positive label."),
+    ]
 
 
 def _ranking(name: str, metric: Metric, pool: str, needs: str, definition: str) -> Measure:
@@ -77,6 +78,14 @@ def _rate(name: str, value: Callable[[Sample], np.ndarray], definition: str) -> 
     return Measure(
         name=name, metric=metric, definition=definition, needs="row", pool="rate", scale="logit", better="neither"
     )
+
+
+def _probability(sample: Sample) -> np.ndarray:
+    return sample.probability_N
+
+
+def _positive(sample: Sample) -> np.ndarray:
+    return sample.positive_N.astype(np.float64)
 
 
 def _mean_by_query(sample: Sample, value_N: np.ndarray) -> np.ndarray:

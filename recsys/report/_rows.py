@@ -3,7 +3,8 @@
 Shapes: N labelled rows, Q queries with at least one of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +29,32 @@ class Rows:
 
     def probability_from(self, column: str) -> Sample:
         """The same sample with another probability: 'uncalibrated' or 'probability'."""
-        values = vars(self.sample) | {"probability_N": _floats(self.labels[column])}
-        return Sample(**values)
+        return replace(self.sample, probability_N=_floats(self.labels[column]))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a sample, and what is in them."""
+
+    sample: Sample
+
+    @cached_property
+    def num_pairs(self) -> int:
+        """Distinct pairs."""
+        seen = self.sample.weight_N > 0
+        query_N, item_N = self.sample.query_N[seen], self.sample.item_N[seen]
+        return len(np.unique(query_N * (int(item_N.max(initial=0)) + 1) + item_N))
+
+    @cached_property
+    def num_queries(self) -> dict[str, int]:
+        """How many queries have a row, something that gains, a positive, a positive and a negative ('both')."""
+        sample, seen_N = self.sample, self.sample.weight_N > 0
+        kinds = (seen_N, seen_N & (sample.gain_N > 0), seen_N & sample.positive_N, seen_N & ~sample.positive_N)
+        row_Q, gain_Q, positive_Q, negative_Q = (
+            np.bincount(sample.query_N[kind_N], minlength=sample.num_queries) > 0 for kind_N in kinds
+        )
+        found = {"row": row_Q, "gain": gain_Q, "positive": positive_Q, "both": positive_Q & negative_Q}
+        return {name: int(has_Q.sum()) for name, has_Q in found.items()}
 
 
 def splits(evaluation: Evaluation) -> list[str]:
@@ -72,12 +97,6 @@ def rows(evaluation: Evaluation, target: str, split: str) -> Rows:
         item_N=_where(item_ids, evaluation.items["item_id"])[item_N],
         labels=labels,
     )
-
-
-def num_pairs(sample: Sample) -> int:
-    """Distinct labelled pairs."""
-    seen = sample.weight_N > 0
-    return len(np.unique(sample.query_N[seen] * (int(sample.item_N.max(initial=0)) + 1) + sample.item_N[seen]))
 
 
 def _ranks(evaluation, target, labels, query_ids, query_N, item_ids, item_N):

@@ -86,8 +86,8 @@ def _frequency(evaluation: Evaluation, rows: Rows) -> tuple[list[str], np.ndarra
 
 
 def popularity(evaluation: Evaluation) -> tuple[tuple[str, ...], np.ndarray] | str:
-    """Names of the parts, and part_I: head, torso, tail of the catalogue by the column `popularity`, else by observations
-    in the labels. A reason where there are no parts."""
+    """Names of the parts, and part_I: head, torso, tail of the catalogue by the column `popularity`, else by
+    observations in the labels. A reason where there are no parts."""
     if "popularity" in evaluation.items.column_names:
         popularity_I = evaluation.items["popularity"].to_numpy().astype(np.float64)
     else:

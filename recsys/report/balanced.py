@@ -11,10 +11,10 @@ from recsys import seed
 from recsys.metric import bootstrap, group
 from recsys.metric._sample import Sample
 from recsys.report import _exposure
-from recsys.report._chart import Chart, Remark
+from recsys.report._chart import Chart, Remark, SmallSlices
 from recsys.report._evaluation import Evaluation, Record, Report
 from recsys.report._measure import Measure, measures, random_order
-from recsys.report._rows import Rows, num_pairs, rows, splits
+from recsys.report._rows import Part, Rows, rows, splits
 from recsys.report._slicing import Slicing, slicings
 
 LEVEL = 0.95  # of every interval: the contract of a record
@@ -48,7 +48,7 @@ class Balanced(Report):
                 part = rows(evaluation, target, split)
                 weight_QR = self._weights(evaluation, part)
                 teller = _Teller(target=target, split=split, choice=choice, weight_QR=weight_QR, k=self.k)
-                made += teller.overall(part.sample)
+                made += teller.overall(Part(part.sample))
                 if split == evaluation.split:
                     cuts = slicings(evaluation, part, named=self.slices, max_values=self.max_values).cuts
                     for cut in cuts:
@@ -56,7 +56,7 @@ class Balanced(Report):
         return made + _exposure.records(evaluation, self.k, self.num_replicates, self._seed(evaluation))
 
     def charts(self, evaluation: Evaluation) -> list[Chart]:
-        made: list[Chart] = list(_exposure.curves(evaluation, self.k))
+        made: list[Chart] = [SmallSlices(min_queries=self.min_queries), *_exposure.curves(evaluation, self.k)]
         for target in evaluation.targets:
             part = rows(evaluation, target, evaluation.split)
             cuts = slicings(evaluation, part, named=self.slices, max_values=self.max_values)
@@ -83,37 +83,38 @@ class _Teller:
     weight_QR: np.ndarray
     k: int
 
-    def overall(self, sample: Sample) -> list[Record]:
-        made = []
+    def overall(self, part: Part) -> list[Record]:
+        sample, made = part.sample, []
         for measure in self._possible(sample, "query"):
             value_R = measure.metric(sample, self.weight_QR)
-            made.append(self._record(measure, sample, "overall", value_R))
+            made.append(self._record(measure, part, "overall", value_R))
             if measure.pool not in ("judged", "catalogue"):
                 continue
             random = random_order(measure)
             random_R = random.metric(sample, self.weight_QR)
-            made.append(self._record(random, sample, "overall", random_R))
-            made.append(self._record(_lift(measure), sample, "overall", value_R - random_R))
+            made.append(self._record(random, part, "overall", random_R))
+            made.append(self._record(_lift(measure), part, "overall", value_R - random_R))
             smallest = bootstrap.detectable_difference(value_R, level=LEVEL)
-            made.append(self._record(_detectable(measure), sample, "overall", np.array([smallest])))
+            made.append(self._record(_detectable(measure), part, "overall", np.array([smallest])))
         return made
 
     def by_slice(self, sample: Sample, cut: Slicing, min_queries: int) -> list[Record]:
         """Records of each slice, then of all slices together, then of the two ends where the slices have an order."""
-        parts = [sample.select(cut.value_N == v) for v in range(len(cut.values))]
+        whole = Part(sample)
+        parts = [Part(sample.select(cut.value_N == v)) for v in range(len(cut.values))]
         made = []
         for measure in self._possible(sample, cut.axis):
             if cut.axis == "item" and measure.pool != "probability":
                 measure = replace(measure, definition=f"{measure.definition} Only items of the slice count as judged.")
-            value_SR = np.stack([measure.metric(part, self.weight_QR) for part in parts])
+            value_SR = np.stack([measure.metric(part.sample, self.weight_QR) for part in parts])
             for value, part, value_R in zip(cut.values, parts, value_SR, strict=True):
                 made.append(self._record(measure, part, f"{cut.column}={value}", value_R))
                 if measure.pool == "judged":
                     random = random_order(measure)
-                    random_R = random.metric(part, self.weight_QR[:, :1])
+                    random_R = random.metric(part.sample, self.weight_QR[:, :1])
                     made.append(self._record(random, part, f"{cut.column}={value}", random_R))
             if measure.better != "neither" and cut.axis != "label":
-                made += self._together(measure, sample, cut, parts, value_SR, min_queries)
+                made += self._together(measure, whole, cut, parts, value_SR, min_queries)
             if measure.pool in ("judged", "catalogue"):
                 made += self._ends(measure, cut, parts, value_SR)
         return made
@@ -132,16 +133,16 @@ class _Teller:
             kept = [m for m in kept if m.name != "ece"]
         return kept
 
-    def _together(self, measure, sample, cut, parts, value_SR, min_queries: int) -> list[Record]:
+    def _together(self, measure, whole, cut, parts, value_SR, min_queries: int) -> list[Record]:
         """Macro average, worst slice and gap over the slices with at least `min_queries` queries that count."""
-        large = [s for s, part in enumerate(parts) if measure.num_queries(part) >= min_queries]
+        large = [s for s, part in enumerate(parts) if part.num_queries[measure.needs] >= min_queries]
         if len(large) < 2:
             return []
         sign = 1 if measure.better == "higher" else -1
         found = group.extremes(sign * value_SR[large], LEVEL)
         made = [
             self._record(
-                _macro(measure, len(large), min_queries), sample, f"{cut.column}=*", group.macro(value_SR[large])
+                _macro(measure, len(large), min_queries), whole, f"{cut.column}=*", group.macro(value_SR[large])
             )
         ]
         if found is None:
@@ -157,7 +158,7 @@ class _Teller:
         )
         gap = (found.gap, found.gap_low, found.gap_high)
         names = (cut.values[worst], cut.values[best])
-        made.append(self._given(_gap(measure, *names), sample, f"{cut.column}=*", *gap))
+        made.append(self._given(_gap(measure, *names), whole, f"{cut.column}=*", *gap))
         return made
 
     def _ends(self, measure, cut, parts, value_SR) -> list[Record]:
@@ -165,20 +166,22 @@ class _Teller:
         if not {"head", "tail"} <= set(cut.values):
             return []
         head, tail = cut.values.index("head"), cut.values.index("tail")
-        both = min(parts[tail], parts[head], key=measure.num_queries)
+        both = min(parts[tail], parts[head], key=lambda part: part.num_queries[measure.needs])
         made = [self._record(_difference(measure), both, f"{cut.column}=tail vs head", value_SR[tail] - value_SR[head])]
         if measure.pool == "judged":
             random = random_order(measure)
-            random_R = random.metric(parts[tail], self.weight_QR) - random.metric(parts[head], self.weight_QR)
+            random_R = random.metric(parts[tail].sample, self.weight_QR) - random.metric(
+                parts[head].sample, self.weight_QR
+            )
             made.append(self._record(_difference(random), both, f"{cut.column}=tail vs head", random_R))
         return made
 
-    def _record(self, measure: Measure, sample: Sample, where: str, value_R: np.ndarray) -> Record:
-        num_queries = measure.num_queries(sample)
+    def _record(self, measure: Measure, part: Part, where: str, value_R: np.ndarray) -> Record:
+        num_queries = part.num_queries[measure.needs]
         ends = bootstrap.interval(value_R, LEVEL, num_queries=num_queries, scale=measure.scale)
-        return self._given(measure, sample, where, *ends)
+        return self._given(measure, part, where, *ends)
 
-    def _given(self, measure: Measure, sample: Sample, where: str, value: float, low: float, high: float) -> Record:
+    def _given(self, measure: Measure, part: Part, where: str, value: float, low: float, high: float) -> Record:
         return Record(
             report="balanced",
             target=self.target,
@@ -189,8 +192,8 @@ class _Teller:
             value=_finite(value),
             low=_finite(low),
             high=_finite(high),
-            num_queries=measure.num_queries(sample),
-            num_pairs=num_pairs(sample),
+            num_queries=part.num_queries[measure.needs],
+            num_pairs=part.num_pairs,
         )
 
 

@@ -12,7 +12,7 @@ from recsys.metric import bootstrap, reliability
 from recsys.metric._sample import Metric, Sample
 from recsys.report._chart import Chart, ReliabilityDiagram
 from recsys.report._evaluation import Evaluation, Record, Report
-from recsys.report._rows import Rows, num_pairs, rows
+from recsys.report._rows import Part, Rows, rows
 
 LEVEL = 0.95
 COLUMNS = ("uncalibrated", "probability")  # before, after
@@ -53,9 +53,16 @@ class Reliability(Report):
             part = rows(evaluation, target, evaluation.split)
             weight_QR = self._weights(evaluation, part)
             for column in COLUMNS:
-                bins = reliability.bins(part.probability_from(column), weight_QR, self.num_bins, level=LEVEL)
+                sample = part.probability_from(column)
+                bins = reliability.bins(sample, weight_QR, self._fine(sample), level=LEVEL)
                 made.append(ReliabilityDiagram(target=target, column=column, bins=bins))
         return made
+
+    def _fine(self, sample: Sample) -> int:
+        """Bins between 0 and 1 so that about `num_bins` of them lie where nearly all probabilities are: a rare outcome
+        would fill one wide bin."""
+        reach = float(np.quantile(sample.probability_N, 0.99)) if len(sample) else 1.0
+        return int(np.ceil(self.num_bins / min(max(reach, 0.01), 1.0)))
 
     def _metrics(self) -> dict[str, tuple[Metric, str, str]]:
         """Name -> metric, scale of its interval, definition."""
@@ -91,9 +98,9 @@ class Reliability(Report):
         run_seed = seed.seed(evaluation.seed, "report", "queries")
         return bootstrap.poisson_weights(part.query_ids, self.num_replicates, run_seed)
 
-    def _record(self, evaluation, target, part, name, about, value_R, scale) -> Record:
-        sample: Sample = part.sample
-        num_queries = len(np.unique(sample.query_N[sample.weight_N > 0]))
+    def _record(self, evaluation, target, part: Rows, name, about, value_R, scale) -> Record:
+        counts = Part(part.sample)
+        num_queries = counts.num_queries["row"]
         value, low, high = bootstrap.interval(value_R, LEVEL, num_queries=num_queries, scale=scale)
         if scale == "linear" and not name.endswith("change"):
             low = max(low, 0.0)
@@ -109,5 +116,5 @@ class Reliability(Report):
             low=low,
             high=high,
             num_queries=num_queries,
-            num_pairs=num_pairs(sample),
+            num_pairs=counts.num_pairs,
         )

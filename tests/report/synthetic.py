@@ -25,15 +25,15 @@ def evaluation(
     seed: int = 0,
     names: tuple[str, ...] = ("Drill", "Lamp", "Sofa", "Rug"),
 ) -> Evaluation:
-    """Scores are the true logit plus noise; tail queries are noisier. Labels are drawn from the true probability, so the
-    column `probability` is calibrated by construction and `uncalibrated` is not."""
+    """Scores are the true logit and labels are drawn from the true probability, so the column `probability` is
+    calibrated by construction and `uncalibrated` is not. Of five queries one is train, one validation, three test."""
     rng = np.random.default_rng(seed)
     query_ids = [f"q{i:04d}" for i in range(num_queries)]
     item_ids = [f"i{i:05d}" for i in range(num_items)]
     frequency_Q = np.ceil(1000 / np.arange(1, num_queries + 1))
     split_Q = np.array(["test", "train", "test", "validation", "test"])[np.arange(num_queries) % 5]
     truth_QI = signal * rng.normal(size=(num_queries, num_items)) - 1.0
-    logit_QI = (truth_QI + 0.0).astype(np.float32)
+    logit_QI = truth_QI.astype(np.float32)
     calibrated, ranks, top = [], [], []
     popularity = 1 / np.arange(1, num_items + 1)
     for q in range(num_queries):
