@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -23,7 +24,7 @@ from recsys.stage.pipeline import PipelineJob
 from recsys.stage.prepare import PrepareJob
 from recsys.stage.report import ReportJob
 from recsys.stage.score import ScoreJob
-from recsys.stage.train import TrainJob, Training
+from recsys.stage.train import Training, TrainJob
 
 JOBS = {
     "prepare": PrepareJob,
@@ -46,7 +47,7 @@ SOME_OF = {  # a list of options is chosen; they form a dict by name
     "calibrator": calibrator.OPTIONS,
     "report": report.OPTIONS,
 }
-CONF = "../conf"
+CONF = str(Path(__file__).parents[1] / "conf")
 log = logging.getLogger("recsys")
 
 

@@ -28,6 +28,7 @@ class Known:
     targets: Mapping[str, Target]  # those configured; may be empty
 
 
+@dataclass
 class Cleaner(ABC):
     """An option of conf/clean. A pure function of the rows: how a table is cut into chunks never matters."""
 

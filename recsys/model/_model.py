@@ -5,7 +5,9 @@ Shapes: B pairs of a batch, T outputs.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 import torch
@@ -13,10 +15,11 @@ import torch
 from recsys.scorer import Scorer
 
 
+@dataclass
 class Model(ABC):
     """An option of conf/model. `learns` tells whether it sees labels: if so, its training queries are not evaluated."""
 
-    learns: bool = False
+    learns: ClassVar[bool] = False
 
     def check(self) -> None:
         """Raises ValueError for a wrong configuration (a folder that is no model), early and cheaply."""
@@ -37,7 +40,7 @@ class Unsupervised(Model):
 class Supervised(Model):
     """Trained by gradient on labelled pairs."""
 
-    learns = True
+    learns: ClassVar[bool] = True
 
     @abstractmethod
     def build(self, queries: pa.Table, items: pa.Table, outputs: tuple[str, ...], seed: int) -> "Network":

@@ -1,10 +1,12 @@
 """What training minimises. Shapes: B pairs of a batch, T outputs."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 
 
+@dataclass
 class Objective(ABC):
     """An option of conf/objective."""
 

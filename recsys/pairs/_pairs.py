@@ -1,11 +1,13 @@
 """Which query-item pairs are scored."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 
+@dataclass
 class Pairs(ABC):
     """An option of conf/pairs."""
 

@@ -2,12 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pyarrow as pa
 
 
+@dataclass
 class Source(ABC):
     """Raw tables by name. It maps names and types and does not clean: `prepare` does, and counts what it drops."""
+
+    gives_scores: ClassVar[bool] = False  # judgments carry a column `score`: no model is needed
 
     @abstractmethod
     def tables(self) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """How queries are divided into train, validation and test."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 
+@dataclass
 class Split(ABC):
     """An option of conf/split."""
 

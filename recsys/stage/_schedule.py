@@ -186,5 +186,5 @@ class _Watch:
             self.progress.step(self.open.pop(name))
 
 
-def _pairs_counter(pair_P2: np.ndarray) -> Callable[[Tile], int]:
+def pairs_counter(pair_P2: np.ndarray) -> Callable[[Tile], int]:
     return lambda t: int(np.diff(np.searchsorted(pair_P2[:, 0], (t.query_start, t.query_stop)))[0])

@@ -52,7 +52,7 @@ def prepare(job: PrepareJob) -> dict[str, Any]:
 def _prepare(job: PrepareJob, folder: Folder) -> dict[str, Any]:
     raw = {name: _read(job.source, name) for name in job.source.tables()}
     _check_labels(raw, job.target)
-    tables, quarantine, rows = clean(raw, job.clean)
+    tables, quarantine, rows = clean(raw, job.clean, job.target)
     tables["queries"] = tables["queries"].append_column("split", job.split.assign(tables["queries"]))
     tables["items"] = tables["items"].sort_by([("locale", "ascending"), ("item_id", "ascending")])
     tables["queries"] = tables["queries"].sort_by([("locale", "ascending"), ("query_id", "ascending")])

@@ -1,11 +1,13 @@
 """What is predicted, as a noun of its own: where it is observed, what counts as positive, what it gains."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 
+@dataclass
 class Target(ABC):
     """A thing to predict for a query-item pair. Labels are float64; a probability always means P(positive)."""
 
