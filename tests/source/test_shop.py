@@ -199,6 +199,13 @@ def test_judgments_hold_every_grade_and_mixed_queries(rows):
     assert len(set(_pairs(judged))) == judged.num_rows
 
 
+def test_judged_queries_are_spread_evenly_over_searches_and_users():
+    shop = small_shop(num_search_queries=90, num_users=30, num_judged_queries=20)
+    judged = sorted({int(q[1:]) for q in whole(shop, "judgments")["query_id"].to_pylist()})
+    assert [q * 20 // 120 for q in judged] == list(range(20))
+    assert len({q % 6 for q in judged}) > 1
+
+
 def test_frequency_is_zipf_and_the_log_follows_it(rows):
     queries = rows["queries"]
     search = queries.filter(pc.equal(queries["kind"], "search"))["frequency"].to_numpy()
