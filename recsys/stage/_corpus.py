@@ -1,6 +1,5 @@
 """Reads a finished corpus: whole small tables, or a range of item rows from the shards that hold it."""
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ class Corpus:
     def __init__(self, folder: Folder, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self._parts = manifest["parts"]
+        self._last: tuple[str, pa.Table] | None = None
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """All rows of a table, in corpus order."""
@@ -33,12 +33,13 @@ class Corpus:
         for part in self._parts["items"]:
             low, high = np.searchsorted(item_row_I, (offset, offset + part["rows"]))
             if low < high:
-                shard = _shard(self.folder.join("items"), part["name"])
+                shard = self._shard(part["name"])
                 pieces.append(shard.take(pa.array(item_row_I[low:high] - offset)))
             offset += part["rows"]
         return pa.concat_tables(pieces)
 
-
-@lru_cache(maxsize=2)
-def _shard(folder: Folder, name: str) -> pa.Table:
-    return folder.read_table(name, ["item_id", "text"])
+    def _shard(self, name: str) -> pa.Table:
+        """One shard of items; the last one read is kept, since ranges are asked for in order."""
+        if self._last is None or self._last[0] != name:
+            self._last = (name, self.folder.join("items").read_table(name, ["item_id", "text"]))
+        return self._last[1]
