@@ -19,7 +19,10 @@ class MappedSource(Source):
     else of the impressions: `query_id` is then also the text, unless a column is mapped to `query_text`."""
 
     path: str
-    files: dict[str, str]
+    items: str
+    queries: str | None
+    judgments: str | None
+    impressions: str | None
     columns: dict[str, dict[str, str]]
     constants: dict[str, dict[str, str]]
     further: dict[str, list[str]]
@@ -39,14 +42,12 @@ class MappedSource(Source):
 
     def check(self) -> None:
         """Raises ValueError for a configuration that cannot work."""
-        for key in ("files", "columns", "constants", "further"):
+        for key in ("columns", "constants", "further"):
             unknown = sorted(set(getattr(self, key)) - set(RAW))
             if unknown:
                 raise ValueError(f"source.{key} has unknown tables {unknown}; use {list(RAW)}")
-        if "items" not in self.files:
-            raise ValueError(f"source.files={self.files} has no 'items'; name the file of the catalogue")
-        if len(self.files) == 1:
-            raise ValueError("source.files has only 'items'; name a file of queries, judgments or impressions as well")
+        if len(self.files()) == 1:
+            raise ValueError("source: only items are named; name queries, judgments or impressions as well")
         for table, constants in self.constants.items():
             twice = sorted(set(constants) & set(self.columns.get(table, {})))
             if twice:
@@ -58,12 +59,16 @@ class MappedSource(Source):
                 f"source.fields={self.fields} makes the items' text; remove 'text' from source.columns.items"
             )
 
+    def files(self) -> dict[str, str]:
+        """Raw table -> file, for those that have one."""
+        return {table: getattr(self, table) for table in RAW if getattr(self, table) is not None}
+
     def tables(self) -> tuple[str, ...]:
-        return tuple(name for name in RAW if name in self.files or name == "queries")
+        return tuple(name for name in RAW if name in self.files() or name == "queries")
 
     def identity(self) -> dict[str, str]:
         known = {}
-        for table in self.files:
+        for table in self.files():
             files = self._files(table)
             for file in files:
                 self._mapping(table, file)
@@ -72,7 +77,7 @@ class MappedSource(Source):
         return known
 
     def read(self, table: str) -> Iterator[pa.Table]:
-        if table not in self.files:
+        if table not in self.files():
             yield from (QUERIES.conform(self._as_queries(t)) for t in distinct(self._askers()))
             return
         for file in self._files(table):
@@ -82,7 +87,7 @@ class MappedSource(Source):
                 yield self._with_text(table, mapping.apply(shard, resolved), shard)
 
     def _files(self, table: str) -> list[File]:
-        return find(join(self.path, self.files[table]), self.suffixes())
+        return find(join(self.path, self.files()[table]), self.suffixes())
 
     def _mapping(self, table: str, file: File) -> tuple[Mapping, dict[str, str]]:
         """How a file becomes (a part of) the table, and which of its columns are read. TableError if it cannot."""
@@ -116,7 +121,7 @@ class MappedSource(Source):
 
     def _askers(self) -> Iterator[pa.Table]:
         """query_id and text of whoever asks, row by row of the judgments, else of the impressions."""
-        table = "judgments" if "judgments" in self.files else "impressions"
+        table = "judgments" if "judgments" in self.files() else "impressions"
         for file in self._files(table):
             _, resolved = self._mapping(table, file)
             query_id = resolved["query_id"]

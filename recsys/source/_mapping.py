@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -98,9 +99,15 @@ def number(array: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 
 
 def joined(table: pa.Table, columns: list[str]) -> pa.ChunkedArray:
-    """One text per row: the cells of these columns that are not null, separated by a space."""
-    parts = [table[c].cast(pa.string()) for c in columns]
-    return pc.binary_join_element_wise(*parts, " ", null_handling="skip")
+    """One text per row: the cells of these columns that are neither null nor empty, separated by a space.
+
+    Not by `null_handling="skip"`, which in pyarrow 26 drops the rows in which every cell is null.
+    """
+    texts, *others = (pc.fill_null(table[c].cast(pa.string()), "") for c in columns)
+    for other in others:
+        both = pc.and_(pc.not_equal(texts, ""), pc.not_equal(other, ""))
+        texts = pc.binary_join_element_wise(texts, pc.if_else(both, " ", ""), other, "")
+    return texts
 
 
 def graded(labels: pa.ChunkedArray, grades: dict[str, float]) -> pa.ChunkedArray:
@@ -118,4 +125,6 @@ def distinct(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 def _distinct(table: pa.Table) -> pa.Table:
     table = table.filter(pc.is_valid(table[0]))
-    return table.group_by(table.column_names, use_threads=False).aggregate([])
+    numbered = table.append_column("", pa.array(np.arange(table.num_rows)))
+    first = numbered.group_by(table.column_names, use_threads=False).aggregate([("", "min")])["_min"]
+    return table.take(np.sort(first.to_numpy()))

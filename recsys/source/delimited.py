@@ -11,7 +11,10 @@ class Delimited(MappedSource):
     """Raw tables from delimited text files (a header line, UTF-8, double quotes). Ids stay strings: 007 is not 7."""
 
     path: str
-    files: dict[str, str]
+    items: str
+    queries: str | None
+    judgments: str | None
+    impressions: str | None
     columns: dict[str, dict[str, str]]
     constants: dict[str, dict[str, str]]
     further: dict[str, list[str]]
@@ -20,6 +23,7 @@ class Delimited(MappedSource):
     numeric: dict[str, list[str]]
 
     def __post_init__(self) -> None:
+        self.delimiter = self.delimiter.replace("\\t", "\t")  # as a shell passes it on
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
             raise ValueError(f'source.delimiter={self.delimiter!r} must be one character, such as "," or "\\t"')
         self.check()

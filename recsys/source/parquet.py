@@ -11,7 +11,10 @@ class Parquet(MappedSource):
     """Raw tables from Parquet; further columns keep their type (string, number or boolean)."""
 
     path: str
-    files: dict[str, str]
+    items: str
+    queries: str | None
+    judgments: str | None
+    impressions: str | None
     columns: dict[str, dict[str, str]]
     constants: dict[str, dict[str, str]]
     further: dict[str, list[str]]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +22,8 @@ class Scored(Source):
 
     Judgments carry the given score as a float64 column `score`; queries and items are those that occur.
     """
+
+    gives_scores: ClassVar[bool] = True
 
     path: str
     query: str
