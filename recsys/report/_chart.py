@@ -33,10 +33,14 @@ class Remark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallSlices:
-    """Slices with fewer queries that count are marked on the page."""
+class SliceGroup:
+    """The slices of one column, and how they are to be compared."""
 
-    min_queries: int
+    target: str
+    column: str
+    metric: str  # the one that is drawn
+    values: tuple[str, ...]
+    min_queries: int  # slices with fewer queries that count are marked
 
 
-Chart = ReliabilityDiagram | ExposureCurve | Remark | SmallSlices
+Chart = ReliabilityDiagram | ExposureCurve | Remark | SliceGroup

@@ -8,13 +8,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from recsys.report import _svg, _text
-from recsys.report._chart import Chart, ExposureCurve, ReliabilityDiagram, Remark, SmallSlices
+from recsys.report._chart import Chart, ExposureCurve, ReliabilityDiagram, Remark, SliceGroup
 from recsys.report._evaluation import Evaluation, Record
 from recsys.report._examples import examples
 from recsys.report._sentences import sentences
 
 SHOWN_SLICES = 8  # of one slicing before the rest folds away
 MAX_SLICES = 200  # of one slicing on the page; metrics.json has all
+TOGETHER = {"macro": "Mean of slices", "worst": "Worst", "gap": "Best less worst"}
 CHANGED = {"log_loss": 3, "brier": 3, "ece": 3, "ece_equal_mass": 3, "debiased_l2": 3, "calibration_ratio": 2}
 
 
@@ -77,7 +78,7 @@ class _View:
             "about": self.evaluation.targets[name].describe(),
             "reliability": self._reliability(name, own),
             "ranking": self._ranking(own),
-            "slices": self._slices(own),
+            "slices": self._slices(name, own),
             "exposure": self._exposure(name, own),
             "calibrators": self._calibrators(name),
             "examples": examples(self.evaluation, name, num_queries=6, num_places=5),
@@ -150,64 +151,59 @@ class _View:
             "splits": splits,
         }
 
-    def _slices(self, own: list[Record]) -> dict | None:
-        sliced = [r for r in own if r.report == "balanced" and r.split == self.evaluation.split and "=" in r.slice]
-        main = next((r.metric for r in own if r.metric.startswith("ndcg@")), None)
-        if not sliced or main is None:
+    def _slices(self, name: str, own: list[Record]) -> dict | None:
+        groups = [c for c in self.charts if isinstance(c, SliceGroup) and c.target == name]
+        own = [r for r in own if r.report == "balanced" and r.split == self.evaluation.split]
+        found = {(r.metric, r.slice): r for r in own}
+        metrics = list(dict.fromkeys(r.metric for r in own if r.slice == "overall"))
+        metrics = [m for m in metrics if m.split()[0] not in ("lift", "random", "detectable")]
+        if not groups or not metrics:
             return None
-        min_queries = next((c.min_queries for c in self.charts if isinstance(c, SmallSlices)), 0)
-        found = {(r.metric, r.slice): r for r in sliced}
-        overall = {r.metric: r for r in own if r.slice == "overall" and r.split == self.evaluation.split}
-        line = overall[main].value if main in overall else None
-        columns = list(dict.fromkeys(r.slice.partition("=")[0] for r in sliced))
-        values: dict[str, list[str]] = {c: [] for c in columns}
-        for record in sliced:
-            column, _, value = record.slice.partition("=")
-            if value not in ("*", "tail vs head") and value not in values[column]:
-                values[column].append(value)
-        plain = [r for r in sliced if r.metric == main and not r.slice.endswith(("=*", "=tail vs head"))]
-        large = [r for r in plain if r.num_queries >= min_queries] or plain
-        reach = [v for r in large for v in (r.value, r.low, r.high) if v is not None]
-        axis = _svg.Axis([*reach, *([line] if line is not None else [])], within=(0.0, 1.0))
-        others = [m for m in dict.fromkeys(r.metric for r in sliced) if " " not in m or m.endswith(" catalogue")]
-        others = [m for m in others if m.split()[0] not in ("lift", "random", "macro", "worst", "gap", "difference")]
-        groups = []
-        for column in columns:
-            rows = [self._slice(found, main, f"{column}={v}", v, axis, line, min_queries) for v in values[column]]
-            shown = [row for row in rows if row]
-            shown.sort(key=lambda row: (row["record"].value is None, row["small"], row["record"].value or 0.0))
-            all_rows = [{"value": v, "cells": [found.get((m, f"{column}={v}")) for m in others]} for v in values[column]]
-            groups.append(
-                {
-                    "name": _text.column(column),
-                    "rows": shown[:SHOWN_SLICES],
-                    "more": shown[SHOWN_SLICES:MAX_SLICES],
-                    "left_out": max(len(values[column]) - MAX_SLICES, 0),
-                    "summary": [
-                        (label, found[f"{label} {main}", f"{column}=*"])
-                        for label in ("macro", "worst", "gap")
-                        if (f"{label} {main}", f"{column}=*") in found
-                    ],
-                    "all": all_rows[:MAX_SLICES],
-                }
-            )
+        axes = {metric: self._axis(found, metric, groups) for metric in {g.metric for g in groups}}
         return {
-            "metric": _text.metric(main),
-            "overall": overall.get(main),
-            "scale": _svg.scale(axis),
-            "groups": [g for g in groups if g["rows"]],
-            "tables": groups,
-            "columns": others,
-            "min_queries": min_queries,
-            "has_small": any(r.num_queries < min_queries for r in plain),
+            "groups": [self._group(found, group, axes[group.metric], metrics) for group in groups],
+            "columns": metrics,
+            "min_queries": groups[0].min_queries,
+            "has_small": any(
+                found[g.metric, f"{g.column}={v}"].num_queries < g.min_queries for g in groups for v in g.values
+            ),
         }
 
-    def _slice(self, found, main, where, value, axis, line, min_queries: int) -> dict | None:
-        record = found.get((main, where))
-        if record is None:
-            return None
-        random = found.get((f"random {main}", where))
-        small = record.num_queries < min_queries
+    def _axis(self, found: dict, metric: str, groups: list[SliceGroup]) -> _svg.Axis:
+        """One axis for all slices that show the metric; small ones do not stretch it."""
+        where = [f"{g.column}={v}" for g in groups if g.metric == metric for v in g.values]
+        plain = [found[metric, w] for w in where]
+        large = [r for r in plain if r.num_queries >= groups[0].min_queries] or plain
+        random = [found[f"random {metric}", r.slice].value for r in large if (f"random {metric}", r.slice) in found]
+        reach = [v for r in large for v in (r.value, r.low, r.high)] + random + [found[metric, "overall"].value]
+        limit = float("inf") if metric == "log_loss" else 1.0
+        return _svg.Axis([v for v in reach if v is not None], within=(0.0, limit))
+
+    def _group(self, found: dict, group: SliceGroup, axis: _svg.Axis, metrics: list[str]) -> dict:
+        overall = found[group.metric, "overall"]
+        rows = [self._slice(found, group, value, axis, overall.value) for value in group.values]
+        worst = 1 if group.metric != "log_loss" else -1
+        rows.sort(key=lambda r: (r["record"].value is None, r["small"], worst * (r["record"].value or 0.0)))
+        summary = [(label, found.get((f"{label} {group.metric}", f"{group.column}=*"))) for label in TOGETHER]
+        return {
+            "name": _text.column(group.column),
+            "metric": _text.metric(group.metric),
+            "overall": overall,
+            "scale": _svg.scale(axis),
+            "rows": rows[:SHOWN_SLICES],
+            "more": rows[SHOWN_SLICES:MAX_SLICES],
+            "left_out": max(len(rows) - MAX_SLICES, 0),
+            "summary": [(TOGETHER[label], record) for label, record in summary if record],
+            "all": [
+                {"value": r["value"], "cells": [found.get((m, f"{group.column}={r['value']}")) for m in metrics]}
+                for r in rows[:MAX_SLICES]
+            ],
+        }
+
+    def _slice(self, found: dict, group: SliceGroup, value: str, axis: _svg.Axis, line: float | None) -> dict:
+        record = found[group.metric, f"{group.column}={value}"]
+        random = found.get((f"random {group.metric}", record.slice))
+        small = record.num_queries < group.min_queries
         svg = _svg.strip(
             axis,
             _text.short(value),

@@ -49,8 +49,8 @@ def _believable(diagrams: list[ReliabilityDiagram]) -> list[Sentence]:
 
 
 def _verdict(bins: Bins) -> tuple[str, int]:
-    """'agree' if bands that hold nine tenths of the observations include what was stated and the band of the bin that is
-    quoted is narrow enough to say so; 'off' if they do not; 'unknown' otherwise. And the bin to quote."""
+    """'off' if the bands of more than a tenth of the observations exclude what was stated; 'agree' if not and the band
+    of the bin that is quoted is narrow enough to say so; else 'unknown'. And the bin to quote."""
     if not len(bins.weight_B) or bins.num_queries_B.sum() < 2:
         return "unknown", -1
     inside_B = (bins.low_B <= bins.predicted_B) & (bins.predicted_B <= bins.high_B)
@@ -78,8 +78,8 @@ def _ranking(found: Found, target: str, main: str) -> Sentence | None:
         return None
     name = _text.metric(main)
     about = (
-        f"{name} {_of(value)} over the labelled items of {_text.count(value.num_queries)} queries, where a random order "
-        f"scores {_text.number(random.value, 2)}."
+        f"{name} {_of(value)} over the labelled items of {_text.count(value.num_queries)} queries, where a random "
+        f"order scores {_text.number(random.value, 2)}."
     )
     if lift.low is None or lift.high is None:
         return "How well it ranks cannot be said yet:", about
@@ -113,13 +113,13 @@ def _tail(found: Found, target: str, main: str) -> Sentence | None:
             "Head and tail queries cannot be told apart:",
             f"tail less head is {_of(gap)} {_text.metric(main)}.",
         )
-    ends = sorted((abs(gap.low), abs(gap.high)))
+    least, most = sorted((abs(gap.low), abs(gap.high)))
     word = "worse" if gap.value < 0 else "better"
     random = found.get(("balanced", target, f"difference random {main}", "frequency=tail vs head"))
     caveat = ""
     if random and random.value is not None and random.value / gap.value > 0.5:
         caveat = f"; a random order would differ by {_text.number(abs(random.value), 2)} in the same direction"
-    return (f"Tail queries rank {word} than head queries", f"by {size} {_text.bracket(*ends, 2)}{caveat}.")
+    return (f"Tail queries rank {word} than head queries", f"by {size} {_text.bracket(least, most, 2)}{caveat}.")
 
 
 def _smallest(evaluation: Evaluation, found: Found, target: str, main: str) -> Sentence | None:

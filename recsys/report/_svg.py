@@ -90,7 +90,9 @@ def reliability(diagram: ReliabilityDiagram, axis: Axis, name: str) -> Markup:
     upper = [_point(axis, bins.predicted_B[b], bins.high_B[b]) for b in rows]
     lower = [_point(axis, bins.predicted_B[b], bins.low_B[b]) for b in reversed(rows)]
     if len(rows) > 1:
-        parts.append(Markup('<polygon class="band" points="{}"/>').format(" ".join(f"{x},{y}" for x, y in upper + lower)))
+        parts.append(
+            Markup('<polygon class="band" points="{}"/>').format(" ".join(f"{x},{y}" for x, y in upper + lower))
+        )
         path = [_point(axis, bins.predicted_B[b], bins.observed_B[b]) for b in rows]
         parts.append(Markup('<polyline class="curve" points="{}"/>').format(" ".join(f"{x},{y}" for x, y in path)))
     most = float(max(bins.weight_B, default=1.0)) or 1.0
@@ -148,19 +150,20 @@ def exposure(curve: ExposureCurve) -> Markup:
 
 def _square(title: str, parts: list[Markup], *, below: int) -> Markup:
     height = TOP + SIDE + below + 42
-    return Markup('<svg class="diagram" viewBox="0 0 {} {}" role="group" aria-label="{}"><title>{}</title>{}</svg>').format(
-        LEFT + SIDE + 14, height, title, title, Markup("").join(parts)
-    )
+    return Markup(
+        '<svg class="diagram" viewBox="0 0 {} {}" role="group" aria-label="{}"><title>{}</title>{}</svg>'
+    ).format(LEFT + SIDE + 14, height, title, title, Markup("").join(parts))
 
 
 def _frame(axis: Axis, x_name: str, y_name: str, *, below: int) -> Markup:
     parts = []
     for tick in axis.ticks:
         x, y = _point(axis, tick, tick)
-        text = _text.percent(tick).replace(" %", "")
+        text = _text.percent(tick).removesuffix("\u00a0%")
         parts.append(
             Markup(
-                '<line class="grid" x1="{l}" x2="{r}" y1="{y}" y2="{y}"/><text class="tick" x="{lt}" y="{yt}">{t}</text>'
+                '<line class="grid" x1="{l}" x2="{r}" y1="{y}" y2="{y}"/>'
+                '<text class="tick" x="{lt}" y="{yt}">{t}</text>'
                 '<line class="grid" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>'
                 '<text class="tick mid" x="{x}" y="{xt}">{t}</text>'
             ).format(
@@ -169,9 +172,7 @@ def _frame(axis: Axis, x_name: str, y_name: str, *, below: int) -> Markup:
             )
         )  # fmt: skip
     parts.append(
-        Markup('<text class="axis" x="{}" y="{}">{}, %</text>').format(
-            LEFT + SIDE / 2, TOP + SIDE + below + 36, x_name
-        )
+        Markup('<text class="axis" x="{}" y="{}">{}, %</text>').format(LEFT + SIDE / 2, TOP + SIDE + below + 36, x_name)
     )
     middle = TOP + SIDE / 2
     parts.append(

@@ -22,6 +22,7 @@ METRICS = {
     "mean_probability": "Mean probability",
     "positive_rate": "Share positive",
     "coverage": "Coverage",
+    "top 1 % exposure": "Taken by the top 1 % of items",
     "gini": "Gini of exposure",
 }
 
@@ -46,7 +47,7 @@ def percent(value: float | None) -> str:
         return "—"
     share = 100 * value
     digits = 0 if abs(share) >= 9.95 or share == 0 else 1 if abs(share) >= 0.995 else 2
-    return f"{share:.{digits}f} %".replace("-", "−")
+    return f"{share:.{digits}f}\u00a0%".replace("-", "−")
 
 
 def bracket(low: float | None, high: float | None, digits: int = 3) -> str:

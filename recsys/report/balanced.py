@@ -11,13 +11,14 @@ from recsys import seed
 from recsys.metric import bootstrap, group
 from recsys.metric._sample import Sample
 from recsys.report import _exposure
-from recsys.report._chart import Chart, Remark, SmallSlices
+from recsys.report._chart import Chart, Remark, SliceGroup
 from recsys.report._evaluation import Evaluation, Record, Report
 from recsys.report._measure import Measure, measures, random_order
 from recsys.report._rows import Part, Rows, rows, splits
 from recsys.report._slicing import Slicing, slicings
 
 LEVEL = 0.95  # of every interval: the contract of a record
+DRAWN = {"query": "ndcg@{k}", "item": "gauc", "label": "log_loss"}  # nDCG rises as the pool of items shrinks, GAUC not
 
 
 @dataclass
@@ -56,10 +57,19 @@ class Balanced(Report):
         return made + _exposure.records(evaluation, self.k, self.num_replicates, self._seed(evaluation))
 
     def charts(self, evaluation: Evaluation) -> list[Chart]:
-        made: list[Chart] = [SmallSlices(min_queries=self.min_queries), *_exposure.curves(evaluation, self.k)]
+        made: list[Chart] = list(_exposure.curves(evaluation, self.k))
         for target in evaluation.targets:
             part = rows(evaluation, target, evaluation.split)
             cuts = slicings(evaluation, part, named=self.slices, max_values=self.max_values)
+            for cut in cuts.cuts:
+                group = SliceGroup(
+                    target=target,
+                    column=cut.column,
+                    metric=DRAWN[cut.axis].format(k=self.k),
+                    values=cut.values,
+                    min_queries=self.min_queries,
+                )
+                made.append(group)
             for column, reason in cuts.skipped.items():
                 made.append(Remark(target=target, text=f"Not cut by {column.replace('_', ' ')}: {reason}."))
         if evaluation.ranks.num_rows == 0:

@@ -30,7 +30,7 @@ def evaluation(
     rng = np.random.default_rng(seed)
     query_ids = [f"q{i:04d}" for i in range(num_queries)]
     item_ids = [f"i{i:05d}" for i in range(num_items)]
-    frequency_Q = np.ceil(1000 / np.arange(1, num_queries + 1))
+    frequency_Q = np.ceil(1000 / np.arange(5, num_queries + 5) ** 0.7)
     split_Q = np.array(["test", "train", "test", "validation", "test"])[np.arange(num_queries) % 5]
     truth_QI = signal * rng.normal(size=(num_queries, num_items)) - 1.0
     logit_QI = truth_QI.astype(np.float32)
