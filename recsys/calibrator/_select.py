@@ -15,7 +15,7 @@ from recsys.metric.reliability import CLIP
 from recsys.seed import hash_ids, uniform
 
 LEVEL = 0.95  # of the candidates' intervals
-MARGIN = 1.0  # standard errors by which a more complex candidate must be better
+MARGIN = 1.0  # standard errors: of 40 simulated scorers that were right, 0 left 29 alone, 1 left 38, 2 all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +82,11 @@ def select(
             fitted=identity,
         )
 
-    probability_CN = np.stack(
-        [_out_of_fold(candidate, score_N, positive_N, weight_N, fold_N) for candidate in candidates.values()]
-    )
+    order = np.lexsort((weight_N, positive_N, score_N))  # sorted once, every fit's own sorting is cheap
+    rows = score_N[order], positive_N[order], weight_N[order], fold_N[order]
+    probability_CN = np.empty((len(candidates), len(score_N)))
+    for candidate, probability_N in zip(candidates.values(), probability_CN, strict=True):
+        probability_N[order] = _out_of_fold(candidate, *rows)
     loss_CQ, weight_Q = _loss_by_query(probability_CN, positive_N, weight_N, query_N)
     mean_C = loss_CQ.sum(axis=1) / weight_Q.sum()
     best = int(np.argmin(mean_C))
@@ -143,7 +145,9 @@ def _loss_by_query(
     _, query_N = np.unique(query_N, return_inverse=True)
     clipped_CN = np.clip(probability_CN, CLIP, 1 - CLIP)
     loss_CN = -np.log(np.where(positive_N, clipped_CN, 1 - clipped_CN)) * weight_N
-    return np.stack([_sum_by_query(loss_N, query_N) for loss_N in loss_CN]), _sum_by_query(weight_N, query_N)
+    loss_CQ = np.stack([_sum_by_query(loss_N, query_N) for loss_N in loss_CN])
+    weight_Q = _sum_by_query(weight_N, query_N)
+    return loss_CQ[:, weight_Q > 0], weight_Q[weight_Q > 0]
 
 
 def _sum_by_query(value_N: np.ndarray, query_N: np.ndarray) -> np.ndarray:

@@ -41,8 +41,11 @@ def interval(
     Low and high are NaN if the uncertainty cannot be known: fewer than two queries, or more than one replicate in
     twenty undefined, as it happens when all that counts comes from one or two queries.
 
-    Why not percentiles: measured coverage of nominal 95 % over AUC, GAUC, nDCG@10, MRR and recall@5 of simulated shops
-    (200 replicates): see `benchmarks`.
+    Measured coverage of nominal 95 %: 500 simulated shops of unlike queries for each of 50 and 100 queries, frequent
+    and rare positives, 200 replicates. AUC, GAUC, nDCG@10, MRR, recall@5 and differences of AUC: 93.8-96.8 %;
+    log-loss, Brier and calibration ratio: 91.2-96.2 %. Percentiles held 91.4-94.8 % there, the basic bootstrap
+    89.2-94.6 %. With 20 queries it is 93.4-98.2 %. ECE is biased upward, so no interval around it holds the true
+    error: 87-93 %.
     """
     value = float(value_R[0])
     error = standard_error(value_R)

@@ -14,9 +14,9 @@ def head_torso_tail(frequency_N: np.ndarray) -> np.ndarray:
     """'head', 'torso' or 'tail' for each query, by thirds of the traffic.
 
     A query is head if less than a third of all requests ask more frequent ones, tail if less than a third ask rarer
-    ones, and torso between. Where both hold, it belongs to the nearer end. Equal frequencies fall together, so the
-    order of the queries is irrelevant; if all are equal, all are torso. Raises ValueError for a frequency below 0 or
-    NaN.
+    ones, and torso between. Where both hold, it is head if fewer queries are more frequent than rarer. Equal
+    frequencies fall together, so the order of the queries is irrelevant; if all are equal, all are torso. Raises
+    ValueError for a frequency below 0 or NaN.
     """
     frequency_N = np.asarray(frequency_N, np.float64)
     wrong = np.flatnonzero(~((frequency_N >= 0) & (frequency_N < np.inf)))
@@ -27,11 +27,11 @@ def head_torso_tail(frequency_N: np.ndarray) -> np.ndarray:
         )
     value_V, value_N, count_V = np.unique(frequency_N, return_inverse=True, return_counts=True)
     mass_V = value_V * count_V
-    rarer_V = np.cumsum(mass_V) - mass_V
-    commoner_V = np.cumsum(mass_V[::-1])[::-1] - mass_V
+    rarer_V, commoner_V = np.cumsum(mass_V) - mass_V, mass_V.sum() - np.cumsum(mass_V)
+    num_rarer_V, num_commoner_V = np.cumsum(count_V) - count_V, len(value_N) - np.cumsum(count_V)
     third = mass_V.sum() / 3
-    head_V = (commoner_V < third) & ((rarer_V >= third) | (commoner_V < rarer_V))
-    tail_V = (rarer_V < third) & ((commoner_V >= third) | (rarer_V < commoner_V))
+    head_V = (commoner_V < third) & ((rarer_V >= third) | (num_commoner_V < num_rarer_V))
+    tail_V = (rarer_V < third) & ((commoner_V >= third) | (num_rarer_V < num_commoner_V))
     return np.select([head_V, tail_V], ["head", "tail"], "torso")[value_N]
 
 

@@ -2,7 +2,8 @@
 
 Two pools. The judged pool ranks the labelled pairs of a query among themselves: a random ranker already scores high on
 it, so show `sample.random()` beside it. The catalogue ranks them among all scored items; unjudged ones gain 0 and are
-not positive. Shapes: N rows, P pairs, Q queries, R weightings.
+not positive. Shapes: N rows, P pairs (in `auc`: positive rows), M negative rows, Q queries,
+R weightings.
 """
 
 import numpy as np
@@ -19,20 +20,29 @@ def auc(sample: Sample, weight_QR: np.ndarray) -> np.ndarray:
     Rows count as often as they were observed. NaN without both classes. Sorted once; each replicate is a cumulative
     sum.
     """
-    negative = _sorted_rows(sample, ~sample.positive_N)
-    positive = _sorted_rows(sample, sample.positive_N)
+    negative, positive = _sorted_rows(sample, ~sample.positive_N), _sorted_rows(sample, sample.positive_N)
     low_P = np.searchsorted(sample.score_N[negative], sample.score_N[positive], "left")
     high_P = np.searchsorted(sample.score_N[negative], sample.score_N[positive], "right")
+    tied = not np.array_equal(low_P, high_P)
+    query_M, weight_M = sample.query_N[negative], sample.weight_N[negative]
+    query_P, weight_P = sample.query_N[positive], sample.weight_N[positive]
+    drawn_M, drawn_P, lower_P, upper_P = np.empty(len(negative)), *np.empty((3, len(positive)))
     below = np.zeros(len(negative) + 1)
     value_R = np.full(weight_QR.shape[1], np.nan)
     for replicate in range(len(value_R)):
         weight_Q = np.ascontiguousarray(weight_QR[:, replicate])
-        np.cumsum(sample.weight_N[negative] * weight_Q[sample.query_N[negative]], out=below[1:])
-        weight_P = sample.weight_N[positive] * weight_Q[sample.query_N[positive]]
-        total = weight_P.sum() * below[-1]
-        if total > 0:
-            value_R[replicate] = (weight_P * (below[low_P] + below[high_P])).sum() / (2 * total)
+        drawn_M = _draw(weight_Q, query_M, weight_M, out=drawn_M)
+        drawn_P = _draw(weight_Q, query_P, weight_P, out=drawn_P)
+        np.cumsum(drawn_M, out=below[1:])
+        np.take(below, low_P, out=lower_P, mode="clip")
+        np.add(lower_P, np.take(below, high_P, out=upper_P, mode="clip") if tied else lower_P, out=lower_P)
+        if (total := drawn_P.sum() * below[-1]) > 0:
+            value_R[replicate] = np.multiply(drawn_P, lower_P, out=lower_P).sum() / (2 * total)
     return value_R
+
+
+def _draw(weight_Q: np.ndarray, query_N: np.ndarray, weight_N: np.ndarray, *, out: np.ndarray) -> np.ndarray:
+    return np.multiply(np.take(weight_Q, query_N, out=out, mode="clip"), weight_N, out=out)
 
 
 def _sorted_rows(sample: Sample, mask_N: np.ndarray) -> np.ndarray:
