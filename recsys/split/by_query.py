@@ -52,7 +52,7 @@ class ByQuery(Split):
 
 def comparable(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Texts that count as the same are equal: NFKC, lower case, white space collapsed."""
-    folded = pc.utf8_lower(pc.utf8_normalize(texts, "NFKC"))
+    folded = pc.utf8_lower(pc.utf8_normalize(pc.fill_null(texts, ""), "NFKC"))
     return pc.utf8_trim(pc.replace_substring_regex(folded, r"[\p{Z}\p{Cc}]+", " "), " ")
 
 
