@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True, order=True)
 class Tile:
@@ -79,4 +81,18 @@ def plan(markets: Sequence[Market], tile_queries: int, tile_items: int) -> list[
             for queries in spans(market.query_start, market.query_stop, tile_queries):
                 tiles.append(Tile(len(tiles), block, *queries, *items))
             block += 1
+    return tiles
+
+
+def plan_pairs(pair_P2: np.ndarray, size: int, num_items: int) -> list[Tile]:
+    """Tiles of about `size` listed pairs each, cut between queries; pair_P2 is sorted by (query row, item row)."""
+    starts = np.flatnonzero(np.r_[True, np.diff(pair_P2[:, 0]) != 0])
+    tiles: list[Tile] = []
+    first = 0
+    for this in range(len(starts)):
+        stop = starts[this + 1] if this + 1 < len(starts) else len(pair_P2)
+        if stop - starts[first] >= size or stop == len(pair_P2):
+            low, high = int(pair_P2[starts[first], 0]), int(pair_P2[starts[this], 0]) + 1
+            tiles.append(Tile(len(tiles), len(tiles), low, high, 0, num_items))
+            first = this + 1
     return tiles

@@ -23,6 +23,7 @@ def connect(job: Job) -> None:
         try:
             ray.init(address="auto", logging_level=logging.WARNING, log_to_driver=False)
         except ConnectionError:
+            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray Data makes its core warn of every actor pool
             cpus = (os.cpu_count() or 1) + SPARE_CPUS
             ray.init(
                 address="local",
@@ -35,7 +36,7 @@ def connect(job: Job) -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.enable_rich_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns of progress bars that are off on purpose
     check_store(job.store.root)
 
 

@@ -50,10 +50,48 @@ class Work:
         return self.model.load(self.job.run.folder("model").fetch(), device)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Tiles that go to one folder: with the pairs asked for listed, or else every pair of each tile."""
+
+    sub: str  # folder under scores/
+    tiles: list[Tile]
+    pair_P2: np.ndarray | None  # sorted (query row, item row)
+
+    def pairs_of(self, tile: Tile) -> int:
+        """Number of pairs of one tile."""
+        if self.pair_P2 is None:
+            return tile.num_pairs
+        return int(np.diff(np.searchsorted(self.pair_P2[:, 0], (tile.query_start, tile.query_stop)))[0])
+
+    @property
+    def num_pairs(self) -> int:
+        return sum(map(self.pairs_of, self.tiles))
+
+    def write_pairs(self, folder: Folder) -> None:
+        """Leaves the listed pairs where the actors find them."""
+        if self.pair_P2 is not None:
+            table = pa.table({"query_row": self.pair_P2[:, 0], "item_row": self.pair_P2[:, 1]})
+            folder.write_table(pairs_file(self.sub), table)
+
+
+def pairs_file(sub: str) -> str:
+    """Name of the list of pairs asked for in one folder; absent where every pair is."""
+    return f"pairs-{sub}.parquet"
+
+
+def read_pairs(folder: Folder, sub: str) -> np.ndarray | None:
+    """The pairs that `Cut.write_pairs` left."""
+    if not folder.exists(pairs_file(sub)):
+        return None
+    table = folder.read_table(pairs_file(sub))
+    return np.stack([table["query_row"].to_numpy(), table["item_row"].to_numpy()], axis=1)
+
+
 class _Actor:
     """Scores one tile per row; opens model and corpus once."""
 
-    def __init__(self, work: Work, sub: str, candidate_P2: np.ndarray | None, device: str) -> None:
+    def __init__(self, work: Work, sub: str, device: str) -> None:
         corpus = work.corpus()
         queries = corpus.table("queries", ["query_id", "text"])
         scorer = work.scorer(device)
@@ -66,7 +104,7 @@ class _Actor:
             queries=queries,
             read_items=corpus.items,
             frozen=no_labels(scorer.outputs) if sub == "labelled" else read_frozen(work.folder, corpus, scorer.outputs),
-            candidate_P2=candidate_P2,
+            candidate_P2=read_pairs(work.folder, sub),
         )
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -93,36 +131,28 @@ def read_frozen(folder: Folder, corpus: Corpus, outputs: tuple[str, ...]) -> Fro
     )
 
 
-def run_tiles(
-    work: Work, sub: str, tiles: list[Tile], pair_P2: np.ndarray | None, pairs_of: Callable[[Tile], int]
-) -> list[dict[str, Any]]:
+def run_tiles(work: Work, cut: Cut) -> list[dict[str, Any]]:
     """Receipts of all tiles, in order; those already committed are not scored again."""
-    target, fingerprint = work.folder.join(sub), work.fingerprint
+    cut.write_pairs(work.folder)
+    sub, tiles, target, fingerprint = cut.sub, cut.tiles, work.folder.join(cut.sub), work.fingerprint
     present = set(target.names())
     found = [tiling.committed(target, t, fingerprint) if f"{t.name}.parquet" in present else None for t in tiles]
     receipts = {r.tile: dataclasses.asdict(r) for r in found if r is not None}
     open_tiles = [t for t in tiles if t.index not in receipts]
     for name in present - {f"{t.name}.parquet" for t in tiles}:
         target.remove(name)
-    progress = Progress("score" if sub == "tiles" else "labelled", "pairs", sum(map(pairs_of, tiles)))
+    progress = Progress("score" if sub == "tiles" else "labelled", "pairs", cut.num_pairs)
     if receipts:
         log.info("%-11s %d of %d parts were committed before", progress.stage, len(receipts), len(tiles))
         progress.step(sum(r["num_pairs"] for r in receipts.values()), counts=False)
     if open_tiles:
-        for row in _schedule(work, sub, open_tiles, pair_P2, pairs_of, progress):
+        for row in _schedule(work, cut, open_tiles, progress):
             receipts[row["tile"]] = row
     assert len(receipts) == len(tiles)
     return [receipts[t.index] for t in tiles]
 
 
-def _schedule(
-    work: Work,
-    sub: str,
-    tiles: list[Tile],
-    pair_P2: np.ndarray | None,
-    pairs_of: Callable[[Tile], int],
-    progress: Progress,
-) -> list[dict[str, Any]]:
+def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> list[dict[str, Any]]:
     """Streams tile descriptors through a pool of scoring actors; blocks keep tiles of the same items together."""
     job = work.job
     actors = min(num_actors(job), len(tiles))
@@ -131,7 +161,7 @@ def _schedule(
     blocks = [pa.Table.from_pylist([dataclasses.asdict(t) for t in chunk]) for chunk in chunks]
     receipts = ray.data.from_arrow(blocks).map_batches(
         _Actor,
-        fn_constructor_args=(work, sub, pair_P2, "cuda" if gpu else "cpu"),
+        fn_constructor_args=(work, cut.sub, "cuda" if gpu else "cpu"),
         batch_size=1,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=1, max_size=actors),
@@ -139,7 +169,7 @@ def _schedule(
         num_cpus=0 if gpu else job.resources.cpus_per_actor,
     )
     rows: list[dict[str, Any]] = []
-    with _Watch(work.folder.join(sub), tiles, pairs_of, progress):
+    with _Watch(work.folder.join(cut.sub), tiles, cut.pairs_of, progress):
         try:
             for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow"):
                 rows.extend(batch.to_pylist())
@@ -184,7 +214,3 @@ class _Watch:
     def _look(self) -> None:
         for name in [n for n in self.folder.names() if n in self.open]:
             self.progress.step(self.open.pop(name))
-
-
-def pairs_counter(pair_P2: np.ndarray) -> Callable[[Tile], int]:
-    return lambda t: int(np.diff(np.searchsorted(pair_P2[:, 0], (t.query_start, t.query_stop)))[0])

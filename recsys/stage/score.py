@@ -6,6 +6,7 @@ counters: ranks.parquet, top.parquet, histogram.parquet.
 
 import dataclasses
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +16,6 @@ import pyarrow.compute as pc
 
 from recsys import grid, merge
 from recsys import tile as tiling
-from recsys.grid import Market, Tile
 from recsys.model import Model
 from recsys.pairs import Pairs
 from recsys.stage._cluster import connect, uses_gpu
@@ -23,7 +23,7 @@ from recsys.stage._corpus import Corpus
 from recsys.stage._estimate import announce
 from recsys.stage._given import given_plan, take_given
 from recsys.stage._job import Job, perform
-from recsys.stage._schedule import Work, pairs_counter, run_tiles
+from recsys.stage._schedule import Cut, Work, run_tiles
 from recsys.store import Folder, Plan, stem
 from recsys.tables import scores_schema
 
@@ -101,63 +101,53 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     labelled_P2 = _labelled_pairs(corpus, queries, items)
     candidate_P2, left_out = job.pairs.candidates(queries["query_id"], items["item_id"])
 
-    labelled_tiles = _cut_pairs(labelled_P2, job.tiles.labelled, len(items))
+    labelled = Cut("labelled", grid.plan_pairs(labelled_P2, job.tiles.labelled, len(items)), labelled_P2)
     if candidate_P2 is None:
-        tiles = grid.plan(markets, job.tiles.queries, job.tiles.items)
-        num_pairs = sum(t.num_pairs for t in tiles)
+        cut = Cut("tiles", grid.plan(markets, job.tiles.queries, job.tiles.items), None)
     else:
-        tiles = _cut_pairs(candidate_P2, job.tiles.queries * job.tiles.items, len(items))
-        num_pairs = len(candidate_P2)
-    folder.write_table("plan.parquet", pa.Table.from_pylist([dataclasses.asdict(t) for t in tiles]))
+        size = job.tiles.queries * job.tiles.items
+        cut = Cut("tiles", grid.plan_pairs(candidate_P2, size, len(items)), candidate_P2)
+    folder.write_table("plan.parquet", pa.Table.from_pylist([dataclasses.asdict(t) for t in cut.tiles]))
     announce(
         work,
         corpus,
         pairs=stem(job.pairs),
-        num_pairs=num_pairs,
-        num_tiles=len(tiles),
-        num_labelled=len(labelled_P2),
+        num_pairs=cut.num_pairs,
+        num_tiles=len(cut.tiles),
+        num_labelled=labelled.num_pairs,
     )
     if job.dry_run:
         raise DryRun
 
-    labelled = run_tiles(work, "labelled", labelled_tiles, labelled_P2, pairs_of=pairs_counter(labelled_P2))
-    pairs_of = (lambda t: t.num_pairs) if candidate_P2 is None else pairs_counter(candidate_P2)
-    receipts = run_tiles(work, "tiles", tiles, candidate_P2, pairs_of=pairs_of)
+    frozen, receipts = run_tiles(work, labelled), run_tiles(work, cut)
 
-    merged = merge.merge((tiling.read_counters(folder.join("tiles"), t) for t in tiles), job.top_k)
-    asked = grid_of(markets, candidate_P2, len(items))
-    assert merged.num_pairs() == num_pairs == sum(r["num_pairs"] for r in receipts)
+    merged = merge.merge((tiling.read_counters(folder.join("tiles"), t) for t in cut.tiles), job.top_k)
+    asked = merge.Grid(markets, candidate_P2, len(items))
+    assert merged.num_pairs() == cut.num_pairs == sum(r["num_pairs"] for r in receipts)
     parts = [
         folder.write_table("ranks.parquet", merged.ranks(queries["query_id"], items["item_id"], asked)),
         folder.write_table("top.parquet", merged.top(queries["query_id"], items["item_id"])),
         folder.write_table("histogram.parquet", merged.histogram),
     ]
+    kept = {"pairs": cut.num_pairs, "kept": sum(r["num_rows"] for r in receipts), "labelled": labelled.num_pairs}
     return {
-        "rows": {"pairs": num_pairs, "kept": sum(r["num_rows"] for r in receipts), "labelled": len(labelled_P2)}
-        | left_out,
-        "outputs": sorted(n.removeprefix("score_") for n in _score_columns(folder, labelled_tiles or tiles)),
+        "rows": kept | left_out,
+        "outputs": list(_outputs(folder, labelled)),
         "device": "cuda" if uses_gpu(job) else "cpu",
         "learned": job.model.learns,
         "model": stem(job.model),
-        "parts": {
-            "": parts,
-            "labelled": [
-                {"name": t.name, "checksum": r["checksum"]} for t, r in zip(labelled_tiles, labelled, strict=True)
-            ],
-            "tiles": [{"name": t.name, "checksum": r["checksum"]} for t, r in zip(tiles, receipts, strict=True)],
-        },
+        "parts": {"": parts, "labelled": _checksums(labelled, frozen), "tiles": _checksums(cut, receipts)},
     }
 
 
-def grid_of(markets: list[Market], candidate_P2: np.ndarray | None, num_items: int) -> merge.Grid:
-    """Which pairs were in question."""
-    return merge.Grid(markets, candidate_P2, num_items)
+def _checksums(cut: Cut, receipts: list[dict[str, Any]]) -> list[dict[str, str]]:
+    return [{"name": t.name, "checksum": r["checksum"]} for t, r in zip(cut.tiles, receipts, strict=True)]
 
 
-def _score_columns(folder: Folder, tiles: list[Tile]) -> list[str]:
-    sub = "labelled" if folder.join("labelled").names() else "tiles"
-    names = folder.join(sub).read_table(f"{tiles[0].name}.parquet").column_names
-    return [n for n in names if n.startswith("score_")]
+def _outputs(folder: Folder, labelled: Cut) -> Iterator[str]:
+    """The model's outputs, in its order, as the parts have them."""
+    part = folder.join("labelled").read_table(f"{labelled.tiles[0].name}.parquet")
+    return (n.removeprefix("score_") for n in part.column_names if n.startswith("score_"))
 
 
 def _labelled_pairs(corpus: Corpus, queries: pa.Table, items: pa.Table) -> np.ndarray:
@@ -166,20 +156,6 @@ def _labelled_pairs(corpus: Corpus, queries: pa.Table, items: pa.Table) -> np.nd
     query_row = pc.index_in(labels["query_id"], value_set=queries["query_id"].combine_chunks())
     item_row = pc.index_in(labels["item_id"], value_set=items["item_id"].combine_chunks())
     return np.unique(np.stack([query_row.to_numpy(), item_row.to_numpy()], axis=1).astype(np.int64), axis=0)
-
-
-def _cut_pairs(pair_P2: np.ndarray, size: int, num_items: int) -> list[Tile]:
-    """Tiles of about `size` listed pairs each, cut between queries."""
-    starts = np.flatnonzero(np.r_[True, np.diff(pair_P2[:, 0]) != 0])
-    tiles: list[Tile] = []
-    first = 0
-    for this in range(len(starts)):
-        stop = starts[this + 1] if this + 1 < len(starts) else len(pair_P2)
-        if stop - starts[first] >= size or stop == len(pair_P2):
-            low, high = int(pair_P2[starts[first], 0]), int(pair_P2[starts[this], 0]) + 1
-            tiles.append(Tile(len(tiles), len(tiles), low, high, 0, num_items))
-            first = this + 1
-    return tiles
 
 
 def read_labelled(folder: Folder) -> pa.Table:
