@@ -19,7 +19,8 @@ TAG = rf"(?i)</?(?:{TAGS})(?:\s[^<>]*)?/?>"
 TRADEMARK = "[™℠]"  # NFKC would glue 'TM' and 'SM' to the word before them
 INVISIBLE = r"[\x{00AD}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}\x{2066}-\x{2069}\x{FEFF}\x{FFFD}]"
 BLANK = r"[\p{Z}\p{Cc}]+"
-MISREAD = r"[\x{C2}-\x{F4}][^\x00-\x7F]"  # what UTF-8 looks like when it was read as Latin-1 or Windows-1252
+# UTF-8 of Latin letters and quotes, read as Latin-1 or Windows-1252; not what may follow a word in Portuguese capitals
+MISREAD = r"[ÂÃ][\x{80}-\x{BF}€‚ƒ„†‡ˆ‰Š‹ŒŽ‘“•˜š›œžŸ]|â€"
 
 
 @dataclass

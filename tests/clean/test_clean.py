@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.clean import clean
-from recsys.source import Chorus, Esci, Source
+from recsys.clean.text import normalised
+from recsys.source import Chorus, Esci, Shop, Source
 from recsys.tables import TableError
 from tests.clean.tables import TARGETS, cleaners, items, raw
 from tests.data import data_folder
+
+CONF = Path(__file__).parents[2] / "conf"
 
 number = st.sampled_from([None, 0.0, 1.0, 3.0, 4.0, -1.0, math.nan, math.inf])
 text = st.sampled_from([None, "", " ", "<br>", "a", " a", "b\u200b", "<p>b</p>"])
@@ -170,6 +175,38 @@ def test_broken_keys_are_an_error(rows: list[dict], message: str) -> None:
 
 def read(source: Source) -> dict[str, pa.Table]:
     return {name: pa.concat_tables(list(source.read(name))) for name in source.tables()}
+
+
+def test_what_the_simulator_damaged_is_found() -> None:
+    settings = yaml.safe_load((CONF / "source" / "shop.yaml").read_text())
+    settings.pop("defaults")
+    sizes = {"num_items": 1500, "num_sessions": 300, "rows_per_shard": 700}
+    shop = Shop(**settings | sizes)
+    raw_tables = read(shop)
+    kept, quarantined, counts = clean(raw_tables, cleaners(), TARGETS)
+    damage = shop.truth()["corruptions"].to_pylist()
+    done = Counter((d["table"], d["kind"]) for d in damage)
+    texts = dict(zip(kept["items"]["item_id"].to_pylist(), kept["items"]["text"].to_pylist(), strict=True))
+    hurt = [d for d in damage if d["table"] == "items" and d["kind"] in ("markup", "whitespace", "mojibake")]
+    assert {d["kind"] for d in hurt} == {"markup", "whitespace", "mojibake"}
+    assert [texts[d["key"]] for d in hurt] == [normalised(pa.chunked_array([[d["before"]]]))[0].as_py() for d in hurt]
+    assert all(d["before"] != d["after"] for d in hurt)
+    found = counts["items"]
+    assert found["merged"]["duplicate_row"] <= done["items", "duplicate_rows"]
+    lost = {
+        k: {d["key"] for d in damage if (d["table"], d["kind"]) == ("items", k)} for k in ("null_text", "empty_text")
+    }
+    for reason, keys in lost.items():
+        rows = quarantined["items"].filter(pc.equal(quarantined["items"]["reason"], reason))
+        assert set(rows["item_id"].to_pylist()) == keys != set()
+    clicks = quarantined["impressions"].filter(pc.equal(quarantined["impressions"]["reason"], "click_outside_range"))
+    hurt = {d["key"] for d in damage if d["kind"] == "click_outside_range"}
+    assert set(clicks["impression_id"].to_pylist()) == hurt != set()
+    gone = texts.keys() ^ set(raw_tables["items"]["item_id"].to_pylist())
+    strangers = {d["after"] for d in damage if d["kind"] == "unknown_item"}
+    for name in ("judgments", "impressions"):
+        rows = quarantined[name].filter(pc.equal(quarantined[name]["reason"], "unknown_item"))
+        assert set(rows["item_id"].to_pylist()) <= gone | strangers
 
 
 def chorus(folder: Path, fields: list[str]) -> Chorus:

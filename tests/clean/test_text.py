@@ -12,6 +12,7 @@ from tests.clean.tables import NONE_KNOWN, items, reasons
 
 MARKUP = ["<b>", "</p>", "<br/>", "<", ">", "&", "&lt;", "&amp;", "&#60;", "lt;", "#38;", "b>", "script>"]
 LETTERS = ["\u200b", "\ufb01", "Â", "\u00a0", "Ã", "©", "½", "™", " ", "\n", "ｂ", "カ", "\u3099", "a", "5"]
+letters = st.characters(categories=["Lu", "Ll", "Lo", "Nd"], max_codepoint=0x24F, exclude_characters="ÂÃâ")
 pieces = st.sampled_from(MARKUP + LETTERS)
 
 
@@ -37,6 +38,7 @@ def one(text: str | None) -> str | None:
         ("SofaÂ\u00a0bed", "Sofa bed"),
         ("donâ€™t", "don’t"),
         ("Grün, Größe, Straße", "Grün, Größe, Straße"),
+        ("Úžas, MANHÃ–TARDE, PÃO", "Úžas, MANHÃ–TARDE, PÃO"),
         ("iPhone XL", "iPhone XL"),
         ("", ""),
         (None, None),
@@ -57,7 +59,7 @@ def test_cleaning_twice_changes_nothing(text: str) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.text(st.characters(categories=["Lu", "Ll", "Lo", "Nd"], max_codepoint=0x24F), min_size=1))
+@given(st.text(letters, min_size=1))
 def test_escaping_is_undone(text: str) -> None:
     wanted = unicodedata.normalize("NFKC", text)
     assert one("".join(f"&#{ord(c)};" for c in text)) == wanted
