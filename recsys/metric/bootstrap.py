@@ -91,7 +91,7 @@ def simultaneous(value_SR: np.ndarray, level: float) -> tuple[np.ndarray, np.nda
     critical = 0.0
     if len(moving):
         deviation_SR = np.abs(value_SR[moving, 1:] - value_S[moving, None]) / error_S[moving, None]
-        critical = float(np.quantile(np.nanmax(deviation_SR, axis=0), level))
+        critical = float(np.nanquantile(np.fmax.reduce(deviation_SR, axis=0), level))
     return value_S, value_S - critical * error_S, value_S + critical * error_S
 
 

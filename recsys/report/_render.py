@@ -88,7 +88,7 @@ class _View:
     def _reliability(self, name: str, own: list[Record]) -> dict | None:
         diagrams = [c for c in self.charts if isinstance(c, ReliabilityDiagram) and c.target == name]
         found = {r.metric: r for r in own if r.report == "reliability"}
-        if not diagrams:
+        if not any(len(d.bins.weight_B) for d in diagrams):
             return None
         reach = [float(v) for d in diagrams for b in (d.bins,) for v in (*b.predicted_B, *b.observed_B)]
         axis = _svg.Axis([0.0, max(reach, default=1.0)], within=(0.0, 1.0))
@@ -115,7 +115,7 @@ class _View:
         found = {(r.split, r.metric): r for r in overall}
         main = self.evaluation.split
         names = [r.metric for r in overall if r.split == main and (main, f"lift {r.metric}") in found]
-        if not names:
+        if not any(found[main, name].num_queries for name in names):
             return None
         axis = _svg.Axis([0.0, 1.0])
 
