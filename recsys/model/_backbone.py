@@ -8,6 +8,7 @@ import pyarrow as pa
 import torch
 from transformers import AutoConfig, AutoTokenizer, BertConfig, PretrainedConfig, PreTrainedTokenizerBase
 
+from recsys.model._texts import special_id
 from recsys.model._tokenizer import train_tokenizer
 
 DTYPES = ("auto", "float32", "bfloat16")
@@ -27,9 +28,7 @@ class Scratch:
 
     def check(self) -> None:
         if min(self.hidden_size, self.num_layers, self.num_heads) < 1 or self.vocabulary_size < 100:
-            raise ValueError(
-                f"model.hidden_size, num_layers, num_heads must be at least 1 and vocabulary_size at least 100; got {self}"
-            )
+            raise ValueError(f"model sizes must be at least 1, and vocabulary_size at least 100; got {self}")
         if self.hidden_size % self.num_heads or self.hidden_size // self.num_heads < _MIN_HEAD_SIZE:
             raise ValueError(
                 f"model.hidden_size={self.hidden_size} must be a multiple of num_heads={self.num_heads} and at least "
@@ -50,7 +49,7 @@ class Scratch:
             hidden_dropout_prob=self.dropout,
             attention_probs_dropout_prob=self.dropout,
             initializer_range=1 / math.sqrt(self.hidden_size),
-            pad_token_id=tokenizer.pad_token_id,
+            pad_token_id=special_id(tokenizer.pad_token_id),
         )
 
     def tokenizer(self, queries: pa.Table, items: pa.Table) -> PreTrainedTokenizerBase:
@@ -81,8 +80,8 @@ def open_pretrained(pretrained: str) -> tuple[PretrainedConfig, PreTrainedTokeni
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"model.pretrained={pretrained!r} cannot be opened ({reason}); download it where the hub can be reached and "
-            f"set model.pretrained=<folder>"
+            f"model.pretrained={pretrained!r} cannot be opened ({reason}); download it where the hub "
+            "can be reached and set model.pretrained=<folder>"
         ) from error
 
 

@@ -69,12 +69,15 @@ class Template:
     specials: tuple[tuple[int, ...], ...]  # one more than there are texts
     types: tuple[int, ...]  # token type of each of these pieces: special, text, special, ...
     pad_id: int
+    unknown_id: int  # -1 if there is none
     typed: bool  # whether the tokenizer hands out token types at all
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, *, num_texts: int) -> "Template":
         """Read off the tokenizer's own encoding of `num_texts` (1 or 2) short texts."""
-        encoding = tokenizer(*(["a"] for _ in range(num_texts)), return_token_type_ids=True).encodings[0]
+        example = tokenizer(["a"], ["a"] if num_texts == 2 else None, return_token_type_ids=True)
+        assert example.encodings is not None
+        encoding = example.encodings[0]
         sequence_W, ids_W, types_W = encoding.sequence_ids, encoding.ids, encoding.type_ids
         specials: list[list[int]] = [[]]
         types = [0] * (2 * num_texts + 1)
@@ -89,7 +92,8 @@ class Template:
         return cls(
             specials=tuple(tuple(s) for s in specials),
             types=tuple(types),
-            pad_id=tokenizer.pad_token_id or 0,
+            pad_id=max(0, special_id(tokenizer.pad_token_id)),
+            unknown_id=special_id(tokenizer.unk_token_id),
             typed="token_type_ids" in tokenizer.model_input_names,
         )
 
@@ -100,7 +104,9 @@ class Template:
     def assemble(self, parts: list[tuple[Tokens, torch.Tensor, np.ndarray]]) -> "Batch":
         """The batch of B inputs; each part gives the texts and which of them (device and host) stand at its place."""
         device = parts[0][0].ids.device
-        length_B = self.num_special + sum(tokens.length_U[host_B] for tokens, _, host_B in parts)
+        length_B = np.full(len(parts[0][2]), self.num_special)
+        for tokens, _, host_B in parts:
+            length_B += tokens.length_U[host_B]
         width = int(length_B.max())
         place_W = torch.arange(width, device=device)
         cursor_B1 = torch.zeros(len(length_B), 1, dtype=torch.int64, device=device)
@@ -127,24 +133,30 @@ class Template:
             inside.append(here_BW)
             cursor_B1 = end_B1
         mask_BW = None if uniform(length_B) else (place_W < cursor_B1).to(torch.int64)
-        return Batch(ids_BW, types_BW, mask_BW, inside)
+        return Batch(ids_BW, types_BW, mask_BW, [i & (ids_BW != self.unknown_id) for i in inside])
 
 
 @dataclass
 class Batch:
-    """Assembled inputs. `mask_BW` is None where nothing is padded; `inside` marks each text's own tokens."""
+    """Assembled inputs. `mask_BW` is None where nothing is padded; `known` marks each text's own tokens that
+    are not the unknown token."""
 
     ids_BW: torch.Tensor
     types_BW: torch.Tensor
     mask_BW: torch.Tensor | None
-    inside: list[torch.Tensor]
+    known: list[torch.Tensor]
 
     def matched_BW(self) -> torch.Tensor:
         """bool: the tokens of either text that also occur in the other one of the pair."""
-        first_BW = torch.where(self.inside[0], self.ids_BW, -1)
-        second_BW = torch.where(self.inside[1], self.ids_BW, -2)
+        first_BW = torch.where(self.known[0], self.ids_BW, -1)
+        second_BW = torch.where(self.known[1], self.ids_BW, -2)
         same_BWW = first_BW[:, :, None] == second_BW[:, None, :]
         return same_BWW.any(2) | same_BWW.any(1)
+
+
+def special_id(token: object) -> int:
+    """The id of a special token; -1 if the tokenizer has none."""
+    return token if isinstance(token, int) else -1
 
 
 def uniform(length_B: np.ndarray) -> bool:

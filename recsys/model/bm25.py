@@ -82,7 +82,7 @@ class Bm25Scorer(Scorer):
     ) -> None:
         self._token_to_index = {t: i for i, t in enumerate(vocabulary["token"].to_pylist())}
         frequency_V = vocabulary["num_items"].to_numpy()
-        self._idf_V = np.log1p((num_items - frequency_V + 0.5) / (frequency_V + 0.5))
+        self._idf_V: np.ndarray = np.log1p((num_items - frequency_V + 0.5) / (frequency_V + 0.5))
         self._mean_length = max(num_tokens, 1) / max(num_items, 1)
         self._stopwords = stopwords
         self._k1, self._b = k1, b
@@ -93,7 +93,7 @@ class Bm25Scorer(Scorer):
 
     def encode_items(self, table: pa.Table) -> "Weights":
         count_UV, length_U, code_N = self._counts(table)
-        row = np.repeat(np.arange(count_UV.shape[0]), np.diff(count_UV.indptr))
+        row = np.repeat(np.arange(len(length_U)), np.diff(count_UV.indptr))
         norm_U = self._k1 * (1 - self._b + self._b * length_U / self._mean_length)
         saturated = count_UV.data / (count_UV.data + norm_U[row])
         weight = (self._idf_V[count_UV.indices] * saturated).astype(np.float32).astype(np.float64)

@@ -142,7 +142,7 @@ class TwoTowerNetwork(Network):
     ) -> None:
         super().__init__()
         if getattr(model, "pooler", None) is not None:
-            model.pooler = None  # its output is not used, and parameters without gradient disturb distributed training
+            model.pooler.requires_grad_(False)  # its output is not used; distributed training waits for its gradient
         self.model = model
         self.tokenizer = tokenizer
         self.outputs = outputs
@@ -203,7 +203,7 @@ class TwoTowerScorer(Scorer):
     def __init__(self, network: TwoTowerNetwork, *, device: str, dtype: torch.dtype, budget: int) -> None:
         self.outputs = network.outputs
         self._network = network.eval().to(device)
-        self._network.model.to(dtype)
+        torch.nn.Module.to(self._network.model, dtype=dtype)
         self._device = device
         self._budget = budget
 

@@ -1,0 +1,193 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from recsys.model import CrossEncoder
+from tests.model import tiny
+from tests.model.weights import minilm
+
+SCRATCH = CrossEncoder(pretrained=None, **tiny.SIZES)
+OUTPUTS = ("relevance", "click")
+
+
+def saved(model: CrossEncoder, folder: Path) -> Path:
+    folder.mkdir()
+    network = model.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5)
+    network.save(folder)
+    return folder
+
+
+def plain_scores(folder: Path, queries: list[str], items: list[str], *, matches: bool) -> np.ndarray:
+    """score_TQI by transformers alone, one pair at a time."""
+    model = AutoModelForSequenceClassification.from_pretrained(str(folder)).eval()
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    score_TQI = np.zeros((len(OUTPUTS), len(queries), len(items)), np.float32)
+    for q, query in enumerate(queries):
+        for i, item in enumerate(items):
+            inputs = tokenizer([query], [item], return_tensors="pt")  # as lists: an empty item is an item
+            if matches:
+                sequence_W = inputs.encodings[0].sequence_ids
+                ids_W = inputs["input_ids"][0].tolist()
+                sides = [{t for t, s in zip(ids_W, sequence_W, strict=True) if s == side} for side in (0, 1)]
+                both = (sides[0] & sides[1]) - {tokenizer.unk_token_id}
+                inputs["token_type_ids"] += 2 * torch.tensor([[t in both for t in ids_W]])
+            with torch.inference_mode():
+                score_TQI[:, q, i] = model(**inputs).logits[0].numpy()
+    return score_TQI
+
+
+@pytest.mark.parametrize("kind", ["scratch", "roberta"])
+def test_scores_equal_transformers(tmp_path: Path, kind: str) -> None:
+    model = SCRATCH
+    if kind == "roberta":
+        (tmp_path / "pretrained").mkdir()
+        tiny.save_roberta(tmp_path / "pretrained")
+        model = replace(SCRATCH, pretrained=str(tmp_path / "pretrained"))
+    folder = saved(model, tmp_path / "model")
+    scorer = model.load(folder, "cpu")
+    queries, items = tiny.queries(), tiny.items()
+    encoded = scorer.encode_queries(queries), scorer.encode_items(items)
+    score_TQI = scorer.score(*encoded)
+    expected_TQI = plain_scores(
+        folder, queries["text"].to_pylist(), items["text"].to_pylist(), matches=kind == "scratch"
+    )
+    assert scorer.outputs == OUTPUTS
+    assert score_TQI.dtype == np.float32
+    assert np.ptp(score_TQI) > 0.01
+    np.testing.assert_allclose(score_TQI, expected_TQI, atol=1e-4)
+    pair_P2 = tiny.every_pair(len(queries), len(items))[::-3]
+    pairs_TP = scorer.score_pairs(*encoded, pair_P2)
+    np.testing.assert_allclose(pairs_TP, score_TQI[:, pair_P2[:, 0], pair_P2[:, 1]], atol=1e-4)
+
+
+def test_a_tile_has_the_same_bits_whatever_was_scored_before(tmp_path: Path) -> None:
+    folder = saved(SCRATCH, tmp_path / "model")
+    tile = tiny.queries().slice(1, 4), tiny.items().slice(3, 11)
+    first, second = SCRATCH.load(folder, "cpu"), SCRATCH.load(folder, "cpu")
+    second.score(second.encode_queries(tiny.queries()), second.encode_items(tiny.items()))
+    scores = [s.score(s.encode_queries(tile[0]), s.encode_items(tile[1])) for s in (first, second)]
+    np.testing.assert_array_equal(scores[0], scores[1])
+
+
+def test_equal_texts_share_an_encoding_and_a_score(tmp_path: Path) -> None:
+    scorer = SCRATCH.load(saved(SCRATCH, tmp_path / "model"), "cpu")
+    queries, items = tiny.queries(), tiny.items()
+    encoded = scorer.encode_items(items)
+    assert len(encoded) == len(items)
+    assert len(encoded.tokens) == len(set(items["text"].to_pylist()))  # type: ignore[attr-defined]
+    score_TQI = scorer.score(scorer.encode_queries(queries), encoded)
+    np.testing.assert_array_equal(score_TQI[:, :, 0], score_TQI[:, :, -1])
+
+
+def test_no_pairs(tmp_path: Path) -> None:
+    scorer = SCRATCH.load(saved(SCRATCH, tmp_path / "model"), "cpu")
+    encoded = scorer.encode_queries(tiny.queries()), scorer.encode_items(tiny.items())
+    assert scorer.score_pairs(*encoded, np.zeros((0, 2), np.int64)).shape == (2, 0)
+
+
+def test_network_in_training_equals_the_scorer(tmp_path: Path) -> None:
+    network = SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5)
+    query_texts, item_texts = tiny.queries()["text"].to_pylist(), tiny.items()["text"].to_pylist()[:7]
+    logit_BT = network(**network.collate(query_texts, item_texts))
+    assert logit_BT.shape == (7, 2)
+    logit_BT.sum().backward()
+    unused = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    assert unused == []
+    network.save(tmp_path)
+    scorer = SCRATCH.load(tmp_path, "cpu")
+    score_TQI = scorer.score(scorer.encode_queries(tiny.queries()), scorer.encode_items(tiny.items()))
+    np.testing.assert_allclose(logit_BT.detach().numpy(), score_TQI[:, range(7), range(7)].T, atol=1e-4)
+
+
+def test_same_seed_same_weights_and_other_random_numbers_untouched() -> None:
+    torch.manual_seed(1)
+    first = SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5).state_dict()
+    drawn = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.rand(1) == drawn
+    second = SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5).state_dict()
+    other = SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=6).state_dict()
+    assert all(torch.equal(first[n], second[n]) for n in first)
+    assert not all(torch.equal(first[n], other[n]) for n in first)
+
+
+def test_a_network_from_scratch_learns_to_match_words() -> None:
+    """100 steps are enough to tell whether an item holds the query's words, also for words not seen in training."""
+    rng = np.random.default_rng(0)
+    network = SCRATCH.build(tiny.queries(), tiny.items(), ("relevance",), seed=0)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+
+    def sample(words: list[str]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        query = [str(rng.choice(words)) for _ in range(32)]
+        label = rng.random(32) < 0.5
+        others = [[w for w in words if w != q] for q in query]
+        texts = [[*rng.choice(o, 4), q if y else o[0]] for q, o, y in zip(query, others, label, strict=True)]
+        item = [" ".join(rng.permutation(t)) for t in texts]
+        return network.collate(query, item), torch.tensor(label[:, None], dtype=torch.float32)
+
+    for _ in range(100):
+        inputs, label_B1 = sample(tiny.WORDS[:9])
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(network(**inputs), label_B1)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    inputs, label_B1 = sample(tiny.WORDS[9:])
+    accuracy = ((network(**inputs) > 0) == (label_B1 > 0)).float().mean()
+    assert accuracy > 0.8
+
+
+def test_wrong_folders_and_values_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no such folder"):
+        replace(SCRATCH, pretrained=str(tmp_path / "missing")).check()
+    with pytest.raises(ValueError, match=r"no config\.json"):
+        replace(SCRATCH, pretrained=str(tmp_path)).check()
+    replace(SCRATCH, pretrained="owner/name").check()
+    with pytest.raises(ValueError, match=r"scorer\.json"):
+        SCRATCH.load(tmp_path, "cpu")
+    (tmp_path / "scorer.json").write_text('{"model": "cross_encoder", "outputs": ["click"]}')
+    with pytest.raises(ValueError, match="not a complete cross_encoder") as caught:
+        SCRATCH.load(tmp_path, "cpu")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="dtype='float8'"):
+        replace(SCRATCH, dtype="float8")
+    with pytest.raises(ValueError, match="num_heads=5"):
+        replace(SCRATCH, num_heads=5)
+
+
+def test_a_hub_id_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match=r"'owner/not-here'.*model\.pretrained=<folder>"):
+        replace(SCRATCH, pretrained="owner/not-here").build(tiny.queries(), tiny.items(), OUTPUTS, seed=0)
+
+
+def test_too_long_for_the_transformer(tmp_path: Path) -> None:
+    tiny.save_roberta(tmp_path)
+    model = replace(SCRATCH, pretrained=str(tmp_path), max_item_tokens=30)
+    with pytest.raises(ValueError, match="46 tokens exceed the transformer's 38 positions"):
+        model.build(tiny.queries(), tiny.items(), OUTPUTS, seed=0)
+
+
+def test_bfloat16_keeps_a_float32_head(tmp_path: Path) -> None:
+    folder = saved(SCRATCH, tmp_path / "model")
+    scores = []
+    for dtype in ("float32", "bfloat16"):
+        scorer = replace(SCRATCH, dtype=dtype).load(folder, "cpu")
+        scores.append(scorer.score(scorer.encode_queries(tiny.queries()), scorer.encode_items(tiny.items())))
+    np.testing.assert_allclose(scores[1], scores[0], atol=0.05)
+    rounded = torch.from_numpy(scores[1]).to(torch.bfloat16).float().numpy()
+    assert np.mean(rounded == scores[1]) < 0.1
+
+
+def test_real_weights_equal_transformers(tmp_path: Path) -> None:
+    model = replace(SCRATCH, pretrained=str(minilm()))
+    folder = saved(model, tmp_path / "model")
+    scorer = model.load(folder, "cpu")
+    queries, items = tiny.queries(3), tiny.items(6)
+    score_TQI = scorer.score(scorer.encode_queries(queries), scorer.encode_items(items))
+    texts = [t["text"].to_pylist() for t in (queries, items)]
+    assert not any(len(t.split()) > 18 for t in texts[1])
+    np.testing.assert_allclose(score_TQI, plain_scores(folder, *texts, matches=False), atol=1e-4)

@@ -1,0 +1,96 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from recsys.model import TwoTower
+from tests.model import tiny
+from tests.model.weights import minilm
+
+SCRATCH = TwoTower(pretrained=None, **tiny.SIZES)
+OUTPUTS = ("relevance", "click")
+
+
+def plain_vectors(folder: Path, texts: list[str]) -> np.ndarray:
+    """Mean-pooled vectors of length 1 by transformers alone, one text at a time."""
+    model = AutoModel.from_pretrained(str(folder)).eval()
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    vectors = []
+    for text in texts:
+        with torch.inference_mode():
+            inputs = tokenizer(text, return_tensors="pt", return_token_type_ids=False)
+            vectors.append(model(**inputs).last_hidden_state[0].mean(0).numpy())
+    return np.stack([v / np.linalg.norm(v) for v in vectors])
+
+
+@pytest.mark.parametrize("kind", ["scratch", "roberta", "minilm"])
+def test_scores_equal_transformers(tmp_path: Path, kind: str) -> None:
+    model = SCRATCH
+    if kind == "roberta":
+        (tmp_path / "pretrained").mkdir()
+        tiny.save_roberta(tmp_path / "pretrained")
+        model = replace(SCRATCH, pretrained=str(tmp_path / "pretrained"))
+    if kind == "minilm":
+        model = replace(SCRATCH, pretrained=str(minilm()))
+    queries, items = tiny.queries(), tiny.items()
+    network = model.build(queries, items, OUTPUTS, seed=5)
+    with torch.no_grad():
+        for parameter in network.heads.parameters():
+            parameter.copy_(0.003 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    network.save(tmp_path)
+    scorer = model.load(tmp_path, "cpu")
+    encoded = scorer.encode_queries(queries), scorer.encode_items(items)
+    score_TQI = scorer.score(*encoded)
+    query_QD, item_ID = (plain_vectors(tmp_path, t["text"].to_pylist()) for t in (queries, items))
+    for output, score_QI in enumerate(score_TQI):
+        turn_DD = np.eye(query_QD.shape[1]) + network.heads.turn_TDD[output].detach().numpy()
+        scale = 10 * np.exp(100 * network.heads.log_scale_T[output].item())
+        bias = -5 + 100 * network.heads.bias_T[output].item()
+        np.testing.assert_allclose(score_QI, scale * (query_QD @ turn_DD.T) @ item_ID.T + bias, atol=1e-4)
+    pair_P2 = tiny.every_pair(len(queries), len(items))[::-3]
+    pairs_TP = scorer.score_pairs(*encoded, pair_P2)
+    np.testing.assert_allclose(pairs_TP, score_TQI[:, pair_P2[:, 0], pair_P2[:, 1]], atol=1e-4)
+
+
+def test_untrained_heads_rank_by_cosine(tmp_path: Path) -> None:
+    SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5).save(tmp_path)
+    scorer = SCRATCH.load(tmp_path, "cpu")
+    score_TQI = scorer.score(scorer.encode_queries(tiny.queries()), scorer.encode_items(tiny.queries()))
+    np.testing.assert_array_equal(score_TQI[0], score_TQI[1])
+    np.testing.assert_allclose(score_TQI[0].diagonal(), 10 * 1 - 5, atol=1e-4)  # a text has cosine 1 with itself
+    np.testing.assert_allclose(score_TQI[0], score_TQI[0].T, atol=1e-4)
+    assert score_TQI.min() < 4.9
+
+
+def test_a_tile_has_the_same_bits_whatever_was_scored_before(tmp_path: Path) -> None:
+    SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5).save(tmp_path)
+    tile = tiny.queries().slice(1, 4), tiny.items().slice(3, 11)
+    first, second = SCRATCH.load(tmp_path, "cpu"), SCRATCH.load(tmp_path, "cpu")
+    second.score(second.encode_queries(tiny.queries()), second.encode_items(tiny.items()))
+    scores = [s.score(s.encode_queries(tile[0]), s.encode_items(tile[1])) for s in (first, second)]
+    np.testing.assert_array_equal(scores[0], scores[1])
+
+
+def test_network_in_training_equals_the_scorer(tmp_path: Path) -> None:
+    network = SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5)
+    query_texts, item_texts = tiny.queries()["text"].to_pylist(), tiny.items()["text"].to_pylist()[:7]
+    logit_BT = network(**network.collate(query_texts, item_texts))
+    assert logit_BT.shape == (7, 2)
+    logit_BT.sum().backward()
+    unused = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    assert unused == []
+    network.save(tmp_path)
+    scorer = SCRATCH.load(tmp_path, "cpu")
+    score_TQI = scorer.score(scorer.encode_queries(tiny.queries()), scorer.encode_items(tiny.items()))
+    np.testing.assert_allclose(logit_BT.detach().numpy(), score_TQI[:, range(7), range(7)].T, atol=1e-4)
+
+
+def test_wrong_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no such folder"):
+        replace(SCRATCH, pretrained=str(tmp_path / "missing")).check()
+    (tmp_path / "scorer.json").write_text('{"model": "two_tower", "outputs": ["click"]}')
+    with pytest.raises(ValueError, match="not a complete two_tower"):
+        SCRATCH.load(tmp_path, "cpu")
