@@ -55,7 +55,9 @@ def find(uri: str, suffixes: tuple[str, ...]) -> list[File]:
         base = path if kind == pafs.FileType.Directory else posixpath.dirname(path)
         files = [f for f in _walk(filesystem, path) if f.path.endswith(suffixes)]
     if not files:
-        raise TableError(f"{uri}: no such file{_or_folder(suffixes)}; {_describe(filesystem, base)}")
+        raise TableError(
+            f"{uri}: no such file{f' or folder of {suffixes[0]} files' if suffixes else ''}; {_describe(filesystem, base)}"
+        )
     return files
 
 
@@ -81,10 +83,6 @@ def _walk(filesystem: pafs.FileSystem, folder: str) -> list[File]:
     infos = filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True, recursive=True))
     files = [File(filesystem, i.path, posixpath.relpath(i.path, folder)) for i in infos if i.type == pafs.FileType.File]
     return sorted((f for f in files if posixpath.basename(f.path)[0] not in "._"), key=lambda f: f.name)
-
-
-def _or_folder(suffixes: tuple[str, ...]) -> str:
-    return f" or folder of {' or '.join(suffixes)} files" if suffixes else ""
 
 
 def _describe(filesystem: pafs.FileSystem, folder: str) -> str:
