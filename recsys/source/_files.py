@@ -55,9 +55,8 @@ def find(uri: str, suffixes: tuple[str, ...]) -> list[File]:
         base = path if kind == pafs.FileType.Directory else posixpath.dirname(path)
         files = [f for f in _walk(filesystem, path) if f.path.endswith(suffixes)]
     if not files:
-        raise TableError(
-            f"{uri}: no such file{f' or folder of {suffixes[0]} files' if suffixes else ''}; {_describe(filesystem, base)}"
-        )
+        or_folder = f" or folder of {suffixes[0]} files" if suffixes else ""
+        raise TableError(f"{uri}: no such file{or_folder}; {_describe(filesystem, base)}")
     return files
 
 
