@@ -9,6 +9,8 @@ from recsys.report._chart import ExposureCurve, ReliabilityDiagram
 
 SIDE, LEFT, TOP, HISTOGRAM = 320, 46, 30, 56  # of the square diagrams, in user units
 
+MARKED_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)  # points of the exposure curve that can be asked
+
 
 class Axis:
     """A linear axis with round ticks that covers the given values."""
@@ -135,8 +137,8 @@ def exposure(curve: ExposureCurve) -> Markup:
     x_end, y_end = _point(axis, 1, 0)
     parts.append(Markup('<polygon class="band" points="{} {},{}"/>').format(path, x_end, y_end))
     parts.append(Markup('<polyline class="curve" points="{}"/>').format(path))
-    for wanted in (0.01, 0.05, 0.1, 0.2, 0.5):
-        row = min(range(len(points)), key=lambda i: abs(curve.items[i] - wanted))
+    shown = {min(range(len(points)), key=lambda i: abs(curve.items[i] - share)) for share in MARKED_SHARES}
+    for row in sorted(shown - {0}):
         tip = f"{_text.percent(curve.items[row])} of the items take {_text.percent(curve.places[row])} of the places"
         parts.append(
             Markup(
