@@ -97,17 +97,19 @@ def run(verb: str, work: Callable[[Any], Any]) -> None:
 
 def one_line(error: BaseException) -> str:
     """The error as one line: what is wrong, and where Hydra knows it, which options there are."""
-    text = str(error)
-    if match := re.search(r"(?:Could not find|In '[^']*': Could not find) '(\w+)/([^']*)'", text):
+    text = "\n".join(str(e) for e in (error, error.__cause__) if e is not None)
+    if match := re.search(r"Could not (?:find|load) '(\w+)/([^']*)'", text):
         group, name = match.groups()
         options = sorted((ONE_OF | SOME_OF).get(group, {}))
         return f"{group}={name} is unknown{_close(name, options)}; options: {', '.join(options)}"
-    if match := re.search(r"Key '([^']*)' (?:is not in struct|not in '(\w+)')", text):
-        full = re.search(r"full_key: (\S+)", text)
-        return f"{full.group(1) if full else match.group(1)} is no known setting; `--cfg job` lists all settings"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith(("object_type", "reference_type", "Set the environment"))]
-    return "; ".join(kept) or type(error).__name__
+    full = re.search(r"full_key: (\S+)", text)
+    if re.search(r"Key '[^']*' (is not in struct|not in )", text) and full:
+        return f"{full.group(1)} is no known setting; `--cfg job` lists all (a new key of a mapping is added with +)"
+    if match := re.search(r"(Value .* could not be converted to \w+)", text):
+        return f"{full.group(1) if full else 'a setting'}: {match.group(1)}"
+    if match := re.search(r"Missing mandatory value: (\S+)", text):
+        return f"{match.group(1)} has no value; give {match.group(1)}=…"
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip()) or type(error).__name__
 
 
 def _close(name: str, options: list[str]) -> str:

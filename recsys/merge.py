@@ -41,9 +41,10 @@ class Merged:
         return pc.sum(self.histogram.filter(pc.equal(self.histogram["output"], first))["count"]).as_py()
 
     def ranks(self, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray, grid: "Grid") -> pa.Table:
-        """RANKS of the labelled pairs within a market.
+        """RANKS of all labelled pairs.
 
-        Where only candidates were scored, the items that were not stand tied below them.
+        Where only candidates were scored, the items that were not stand tied below them. An item of another market
+        than its query's, which is never shown there, stands behind all that are.
         """
         assert self._labelled is not None
         order = [("query_row", "ascending"), ("item_row", "ascending"), ("output", "ascending")]
@@ -51,17 +52,19 @@ class Merged:
         table = self._labelled.join(totals, keys=["query_row", "output"]).sort_by(order)
         query_row_N, item_row_N = table["query_row"].to_numpy(), table["item_row"].to_numpy()
         scored_N = table["count_sum"].to_numpy()
-        num_items_N = grid.num_items(query_row_N, item_row_N)
+        num_items_N, within_N = grid.num_items(query_row_N), grid.within(query_row_N, item_row_N)
         ranked_N = grid.scored(query_row_N, item_row_N)
+        above_N = np.where(ranked_N, table["num_above"].to_numpy(), scored_N)
+        tied_N = np.where(ranked_N, table["num_tied"].to_numpy(), num_items_N - scored_N)
         columns = {
             "query_id": query_ids.take(table["query_row"]),
             "item_id": item_ids.take(table["item_row"]),
             "output": table["output"],
-            "num_above": pa.array(np.where(ranked_N, table["num_above"].to_numpy(), scored_N)),
-            "num_tied": pa.array(np.where(ranked_N, table["num_tied"].to_numpy(), num_items_N - scored_N)),
-            "num_items": pa.array(num_items_N),
+            "num_above": pa.array(np.where(within_N, above_N, num_items_N)),
+            "num_tied": pa.array(np.where(within_N, tied_N, 1)),
+            "num_items": pa.array(np.where(within_N, num_items_N, num_items_N + 1)),
         }
-        return RANKS.conform(pa.table(columns).filter(pa.array(num_items_N > 0)))
+        return RANKS.conform(pa.table(columns))
 
     def top(self, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) -> pa.Table:
         """TOP: the K best items of each query and output, best first."""
@@ -95,14 +98,20 @@ class Grid:
             None if candidate_P2 is None else np.sort(candidate_P2[:, 0] * num_items + candidate_P2[:, 1])
         )
 
-    def num_items(self, query_row_N: np.ndarray, item_row_N: np.ndarray) -> np.ndarray:
-        """int64: items of the pair's market; 0 where query and item are of different markets."""
+    def num_items(self, query_row_N: np.ndarray) -> np.ndarray:
+        """int64: items of the query's market."""
         size_N = np.zeros(len(query_row_N), np.int64)
         for m in self._markets:
-            inside = (query_row_N >= m.query_start) & (query_row_N < m.query_stop)
-            inside &= (item_row_N >= m.item_start) & (item_row_N < m.item_stop)
-            size_N[inside] = m.item_stop - m.item_start
+            size_N[(query_row_N >= m.query_start) & (query_row_N < m.query_stop)] = m.item_stop - m.item_start
         return size_N
+
+    def within(self, query_row_N: np.ndarray, item_row_N: np.ndarray) -> np.ndarray:
+        """bool: whether query and item are of one market."""
+        inside_N = np.zeros(len(query_row_N), bool)
+        for m in self._markets:
+            mine = (query_row_N >= m.query_start) & (query_row_N < m.query_stop)
+            inside_N |= mine & (item_row_N >= m.item_start) & (item_row_N < m.item_stop)
+        return inside_N
 
     def scored(self, query_row_N: np.ndarray, item_row_N: np.ndarray) -> np.ndarray:
         """bool: whether the pair was scored with the rest of its market: always, unless only candidates were."""

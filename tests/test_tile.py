@@ -254,3 +254,29 @@ def test_bins_keep_the_order(scores):
 def test_best_is_a_stable_sort(scores, k):
     score_I = np.array(scores, np.float32)
     assert tile.best(score_I, k).tolist() == sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:k]
+
+
+def test_an_item_of_another_market_stands_behind_all_of_the_query_s_own(tmp_path):
+    score_TQI, truth_TQI, _ = world(8, 4, 10, 0)
+    pairs = [(0, 1), (0, 8), (3, 0), (3, 9)]
+    query_row_L, item_row_L = np.array(pairs).T
+    frozen = Frozen(query_row_L=query_row_L, item_row_L=item_row_L, score_TL=score_TQI[:, query_row_L, item_row_L])
+    folder = Folder.open(str(tmp_path))
+    markets = [grid.Market(0, 2, 0, 6), grid.Market(2, 4, 6, 10)]
+    tiles = grid.plan(markets, 2, 3)
+    work = scorer(folder, score_TQI, frozen)
+    for t in tiles:
+        work(t)
+    merged = merge.merge((tile.read_counters(folder, t) for t in tiles), 3)
+    ranks = merged.ranks(ids("query", 4)["query_id"], ids("item", 10)["item_id"], merge.Grid(markets, None, 10))
+    first = {(r["query_id"], r["item_id"]): r for r in ranks.to_pylist() if r["output"] == OUTPUTS[0]}
+    assert len(first) == 4
+    for (q, i), other in zip(pairs, [False, True, True, False], strict=True):
+        r = first[(f"q{q:04d}", f"i{i:04d}")]
+        own = truth_TQI[0, q, :6] if q < 2 else truth_TQI[0, q, 6:]
+        expected = (
+            (len(own), 1, len(own) + 1)
+            if other
+            else ((own > truth_TQI[0, q, i]).sum(), (own == truth_TQI[0, q, i]).sum(), len(own))
+        )
+        assert (r["num_above"], r["num_tied"], r["num_items"]) == expected

@@ -1,0 +1,143 @@
+"""The whole flow on a small shop: every row accounted for, every stage done once, results others can read."""
+
+import json
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.stage.pipeline import pipeline
+from tests.compose import job, small
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    pipeline(job("pipeline", *small(root, "first", "keep=every")))
+    return root
+
+
+def manifest(root: Path, stage: str) -> dict:
+    return json.loads((root / stage / "_MANIFEST.json").read_text())
+
+
+def test_rows_in_are_rows_out_quarantined_or_merged(root):
+    rows = manifest(root / "first", "corpus")["rows"]
+    assert set(rows) == {"items", "queries", "judgments", "impressions"}
+    for counted in rows.values():
+        assert counted["in"] == counted["out"] + sum(counted["merged"].values()) + sum(counted["quarantined"].values())
+    for name in ("items", "queries", "impressions"):
+        assert pq.read_table(root / "first" / "corpus" / name).num_rows == rows[name]["out"]
+    for name, counted in rows.items():
+        if number := sum(counted["quarantined"].values()):
+            assert pq.read_table(root / "first" / "corpus" / "quarantine" / name).num_rows == number
+    assert sum(sum(c["quarantined"].values()) for c in rows.values()) > 0
+
+
+def test_every_pair_is_scored_once(root):
+    rows = manifest(root / "first", "corpus")["rows"]
+    scores = pq.read_table(root / "first" / "scores" / "tiles")
+    num_pairs = rows["items"]["out"] * rows["queries"]["out"]
+    assert scores.num_rows == num_pairs == manifest(root / "first", "scores")["rows"]["pairs"]
+    assert scores.group_by(["query_id", "item_id"]).aggregate([]).num_rows == num_pairs
+    histogram = pq.read_table(root / "first" / "scores" / "histogram.parquet")
+    assert pc.sum(histogram["count"]).as_py() == num_pairs
+
+
+def test_labelled_scores_are_the_grid_s_scores(root):
+    labelled = pq.read_table(root / "first" / "scores" / "labelled")
+    both = labelled.join(
+        pq.read_table(root / "first" / "scores" / "tiles"), ["query_id", "item_id"], right_suffix="_grid"
+    )
+    assert both.num_rows == labelled.num_rows > 0
+    assert both["score_match"].equals(both["score_match_grid"])
+
+
+def test_the_top_table_is_ready_to_load(root):
+    top = pq.read_table(root / "first" / "calibration" / "top.parquet")
+    queries = manifest(root / "first", "corpus")["rows"]["queries"]["out"]
+    assert top.num_rows == queries * 100
+    for target in ("relevance", "click", "purchase"):
+        column = top[f"probability_{target}"]
+        assert column.null_count == 0
+        assert 0 <= pc.min(column).as_py() <= pc.max(column).as_py() <= 1
+    first = top.filter(pc.equal(top["query_id"], top["query_id"][0])).sort_by("rank")
+    assert first["score"].to_pylist() == sorted(first["score"].to_pylist(), reverse=True)
+
+
+def test_the_report_is_there(root):
+    records = json.loads((root / "first" / "report" / "metrics.json").read_text())
+    keys = {
+        "report",
+        "target",
+        "split",
+        "metric",
+        "definition",
+        "slice",
+        "value",
+        "low",
+        "high",
+        "num_queries",
+        "num_pairs",
+    }
+    assert all(set(r) == keys for r in records)
+    found = {r["metric"]: r["value"] for r in records if (r["target"], r["slice"]) == ("relevance", "overall")}
+    assert found["ndcg@10"] > found["random ndcg@10"]
+    assert found["ndcg@10 catalogue"] > 10 * found["random ndcg@10 catalogue"]
+    assert "<html" in (root / "first" / "report" / "index.html").read_text()
+
+
+def test_what_is_done_is_not_done_again(root):
+    before = {p: p.stat().st_mtime_ns for p in (root / "first").rglob("*") if p.is_file()}
+    pipeline(job("pipeline", *small(root, "first", "keep=every")))
+    assert {p: p.stat().st_mtime_ns for p in (root / "first").rglob("*") if p.is_file()} == before
+
+
+def test_another_configuration_under_the_same_name_is_refused(root):
+    with pytest.raises(ValueError, match=r"'first' already holds model/.*k1: 1.5 -> 2.0.*reuse=first"):
+        pipeline(job("pipeline", *small(root, "first", "keep=every", "model.k1=2.0")))
+    with pytest.raises(ValueError, match=r"holds scores/.*keep: every -> top"):
+        pipeline(job("pipeline", *small(root, "first")))
+
+
+def test_reuse_takes_over_corpus_and_scores_for_a_new_report(root):
+    overrides = [o for o in small(root, "second", "keep=every", "reuse=first") if "balanced" not in o]
+    pipeline(job("pipeline", *overrides, "report=[reliability]"))
+    second = root / "second"
+    assert {p.name for p in second.iterdir()} == {"corpus", "model", "scores", "calibration", "report"}
+    for stage in ("corpus", "model", "scores", "calibration"):
+        assert [p.name for p in (second / stage).iterdir()] == ["_REUSED.json"]
+    records = json.loads((second / "report" / "metrics.json").read_text())
+    assert {r["report"] for r in records} == {"reliability"}
+
+
+def test_dry_run_stops_before_the_first_tile(root):
+    pipeline(job("pipeline", *small(root, "dry", "dry_run=true", "reuse=first")))
+    assert not (root / "dry" / "scores" / "tiles").exists()
+    assert not (root / "dry" / "calibration").exists()
+    pipeline(job("pipeline", *small(root, "dry", "reuse=first")))
+    assert (root / "dry" / "report" / "index.html").exists()
+
+
+def test_candidates_of_another_run_are_rescored(root):
+    candidates = root / "first" / "calibration" / "top.parquet"
+    pipeline(
+        job(
+            "pipeline",
+            *small(root, "rescored", "reuse=first", "pairs=candidates", f"pairs.path={candidates}", "keep=every"),
+        )
+    )
+    first, again = (pq.read_table(root / n / "scores" / "tiles") for n in ("first", "rescored"))
+    assert again.num_rows == pq.read_table(candidates).num_rows
+    both = again.join(first, ["query_id", "item_id"], right_suffix="_every")
+    assert both["score_match"].equals(both["score_match_every"])
+    ranks = [
+        pq.read_table(root / n / "scores" / "ranks.parquet").sort_by(
+            [("query_id", "ascending"), ("item_id", "ascending")]
+        )
+        for n in ("first", "rescored")
+    ]
+    retrieved = pc.less(ranks[0]["num_above"], 50)
+    assert ranks[0].filter(retrieved)["num_above"].equals(ranks[1].filter(retrieved)["num_above"])
+    assert ranks[1]["num_items"].equals(ranks[0]["num_items"])

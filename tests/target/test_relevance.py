@@ -1,0 +1,52 @@
+"""Grades: positives, gains by hand, mean over judges, range."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys.tables import IMPRESSIONS, LABELS
+from recsys.target import Relevance
+
+GRADED = Relevance(name="relevance", max_label=3, positive_label=2, gain_map="exponential")
+
+
+def test_gains_and_positives_by_hand():
+    grades = np.array([0.0, 1, 2, 3, 1.5])
+    assert GRADED.gain(grades).tolist() == [0, 1, 3, 7, 2**1.5 - 1]
+    assert GRADED.positive(grades).tolist() == [False, False, True, True, False]
+    np.testing.assert_allclose(GRADED.unit(grades), [0, 1 / 3, 2 / 3, 1, 0.5])
+    linear = Relevance(name="relevance", max_label=3, positive_label=1, gain_map="linear")
+    assert linear.gain(grades).tolist() == grades.tolist()
+
+
+def test_judgments_of_a_pair_are_averaged_and_other_targets_left_alone():
+    judgments = pa.table(
+        {
+            "query_id": ["q", "q", "q", "r"],
+            "item_id": ["a", "a", "b", "a"],
+            "target": ["relevance", "relevance", "relevance", "click"],
+            "label": [3.0, 2.0, 0.0, 1.0],
+            "rater": ["x", "y", "x", "x"],
+        }
+    )
+    labels = LABELS.conform(GRADED.observe(judgments, IMPRESSIONS.schema.empty_table())).sort_by("item_id")
+    assert labels["label"].to_pylist() == [2.5, 0.0]
+    assert labels["weight"].to_pylist() == [1.0, 1.0]
+
+
+def test_labels_outside_the_range():
+    assert GRADED.outside(np.array([0, 3, -1, 3.1, np.nan])).tolist() == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gain_map": "cubic"}, "gain_map='cubic'"),
+        ({"positive_label": 4}, "positive_label=4"),
+        ({"positive_label": 0}, "=0"),
+    ],
+)
+def test_nonsense_is_refused(change, words):
+    values = {"name": "relevance", "max_label": 3, "positive_label": 2, "gain_map": "linear"} | change
+    with pytest.raises(ValueError, match=words):
+        Relevance(**values)
