@@ -1,16 +1,21 @@
 """What the documentation says can be done: its links lead somewhere, its commands compose, its example runs."""
 
 import itertools
+import json
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from recsys import tables
+from recsys.report import Balanced, Record, Reliability
 from recsys.stage.prepare import prepare
 from tests.compose import job
+from tests.report.synthetic import evaluation
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
@@ -135,6 +140,33 @@ def test_every_yaml_block_is_yaml(page):
     for language, block in FENCE.findall(page.read_text()):
         if language == "yaml":
             assert isinstance(yaml.safe_load(block), dict)
+
+
+def test_every_metric_of_the_reports_is_defined():
+    page = (ROOT / "docs/metrics.md").read_text()
+    scene = evaluation(num_queries=40, num_items=60)
+    balanced = Balanced(k=10, num_replicates=20, min_queries=2, slices=[], max_values=12)
+    records = [*balanced.records(scene), *Reliability(num_bins=15, num_replicates=20).records(scene)]
+    around = r"^((?:random|lift|detectable difference|difference|macro|worst|gap) )*"
+    for metric in {r.metric.replace("@10", "@k") for r in records}:
+        bare = metric if metric == "catalogue share" else re.sub(r" (catalogue|uncalibrated|change)$", "", metric)
+        assert f"`{re.sub(around, '', bare)}`" in page, metric
+        if prefix := re.match(around, bare).group().split(" random ")[0].strip():  # pyright: ignore[reportOptionalMemberAccess]
+            assert f"`{prefix} <metric>`" in page, metric
+
+
+def test_every_column_and_every_field_is_described():
+    results, own = (ROOT / "docs/results.md").read_text(), OWN_DATA.read_text()
+    for contract in (tables.LABELS, tables.RANKS, tables.TOP, tables.CALIBRATED):
+        for name in contract.names:
+            assert f"`{name}`" in results, name
+    for contract in tables.RAW.values():
+        for name in contract.names:
+            assert f"`{name}`" in own, name
+    named = [f.name for f in fields(Record)]
+    assert all(f"`{name}`" in results for name in named)
+    shown = next(block for language, block in FENCE.findall((ROOT / "README.md").read_text()) if language == "json")
+    assert list(json.loads(shown)) == named
 
 
 def test_decisions_are_numbered_without_a_gap():
