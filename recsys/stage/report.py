@@ -40,7 +40,7 @@ def _report(job: ReportJob, folder: Folder) -> dict[str, Any]:
         seed=seeds.seed(job.seed, "report"),
         learned=scored["learned"],
         outputs=tuple(scored["outputs"]),
-        targets={name: job.target[name] for name in calibrated["calibration"] if name in job.target},
+        targets={name: target for name, target in job.target.items() if name in calibrated["calibration"]},
         queries=corpus.table("queries"),
         items=corpus.table("items"),
         calibrated=run.folder("calibration").read_table("calibrated.parquet"),
