@@ -1,6 +1,5 @@
 """Where a transformer comes from: a Hugging Face folder, the hub, or nothing (a small BERT of the given sizes)."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +36,9 @@ class Scratch:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.dropout={self.dropout} must lie in [0, 1)")
 
-    def config(self, tokenizer: PreTrainedTokenizerBase, *, num_positions: int, num_types: int) -> BertConfig:
+    def config(
+        self, tokenizer: PreTrainedTokenizerBase, *, num_positions: int, num_types: int, spread: float
+    ) -> BertConfig:
         return BertConfig(
             vocab_size=len(tokenizer),
             hidden_size=self.hidden_size,
@@ -48,13 +49,16 @@ class Scratch:
             type_vocab_size=num_types,
             hidden_dropout_prob=self.dropout,
             attention_probs_dropout_prob=self.dropout,
-            initializer_range=1 / math.sqrt(self.hidden_size),
+            initializer_range=spread,
             pad_token_id=special_id(tokenizer.pad_token_id),
         )
 
-    def tokenizer(self, queries: pa.Table, items: pa.Table) -> PreTrainedTokenizerBase:
-        texts = (t or "" for table in (queries, items) for t in table["text"].to_pylist())
+    def tokenizer(self, texts: set[str]) -> PreTrainedTokenizerBase:
         return train_tokenizer(texts, vocabulary_size=self.vocabulary_size)
+
+
+def all_texts(queries: pa.Table, items: pa.Table) -> set[str]:
+    return {text or "" for table in (queries, items) for text in table["text"].to_pylist()}
 
 
 def check_pretrained(pretrained: str | None) -> None:
@@ -118,4 +122,4 @@ def choose_budget(batch_tokens: int | None, device: str) -> int:
     """Tokens of an inference batch: few enough to stay in a CPU's cache, many enough to fill a GPU."""
     if batch_tokens is not None:
         return batch_tokens
-    return 131_072 if device.startswith("cuda") else 4_096
+    return 131_072 if device.startswith("cuda") else 8_192

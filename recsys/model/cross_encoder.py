@@ -3,6 +3,7 @@
 Shapes: Q queries, I items, P pairs, B pairs of a batch, W tokens of the longest, T outputs, U distinct texts.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from recsys.model._backbone import (
     Scratch,
+    all_texts,
     check_dtype,
     check_length,
     check_pretrained,
@@ -20,6 +22,7 @@ from recsys.model._backbone import (
     choose_dtype,
     open_pretrained,
 )
+from recsys.model._first_row import keep_first_row
 from recsys.model._folder import read_settings, write_settings
 from recsys.model._model import Network, Supervised
 from recsys.model._texts import Batch, Template, Tokens, batches, distinct, tokenize
@@ -70,9 +73,13 @@ class CrossEncoder(Supervised):
 
     def build(self, queries: pa.Table, items: pa.Table, outputs: tuple[str, ...], seed: int) -> "CrossNetwork":
         if self.pretrained is None:
-            tokenizer = self._scratch.tokenizer(queries, items)
-            num_positions = self._num_tokens(tokenizer)
-            config = self._scratch.config(tokenizer, num_positions=num_positions, num_types=_MATCH_TYPES)
+            tokenizer = self._scratch.tokenizer(all_texts(queries, items))
+            config = self._scratch.config(
+                tokenizer,
+                num_positions=self._num_tokens(tokenizer),
+                num_types=_MATCH_TYPES,
+                spread=1 / math.sqrt(self.hidden_size),
+            )
         else:
             config, tokenizer = open_pretrained(self.pretrained)
             remedy = "lower model.max_query_tokens or model.max_item_tokens"
@@ -97,7 +104,7 @@ class CrossEncoder(Supervised):
     def load(self, folder: Path, device: str) -> Scorer:
         settings = read_settings(folder, model="cross_encoder")
         try:
-            model = AutoModelForSequenceClassification.from_pretrained(str(folder))
+            model = AutoModelForSequenceClassification.from_pretrained(str(folder), attn_implementation="sdpa")
             tokenizer = AutoTokenizer.from_pretrained(str(folder))
         except (OSError, ValueError) as error:
             raise ValueError(f"{folder} is not a complete cross_encoder: {str(error).splitlines()[0]}") from error
@@ -192,6 +199,7 @@ class CrossScorer(Scorer):
         self._network = network.eval().to(device=device, dtype=dtype)
         self._device = device
         self._budget = budget
+        keep_first_row(network.model)
         head = getattr(network.model, "classifier", None)
         if head is not None and dtype != torch.float32:  # bfloat16 logits would tie: the head stays float32
             head.float().register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))

@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 
 from recsys.model._backbone import (
     Scratch,
+    all_texts,
     check_dtype,
     check_length,
     check_pretrained,
@@ -24,10 +25,12 @@ from recsys.model._backbone import (
 from recsys.model._folder import read_settings, write_settings
 from recsys.model._model import Network, Supervised
 from recsys.model._texts import Template, Tokens, batches, distinct, tokenize
+from recsys.model._word_vectors import start_from_word_vectors
 from recsys.scorer import Scorer
 
 _HEADS = "heads.safetensors"
 _SCALE, _BIAS = 10.0, -5.0  # an untrained head calls a cosine of 0.5 a coin toss
+_SPREAD = 0.02  # of initial weights: so little that a transformer from scratch begins as its mean token vector
 _HEAD_STEP = 100.0  # heads are stored divided by this: at a transformer's learning rate they would hardly move
 
 
@@ -70,8 +73,10 @@ class TwoTower(Supervised):
 
     def build(self, queries: pa.Table, items: pa.Table, outputs: tuple[str, ...], seed: int) -> "TwoTowerNetwork":
         if self.pretrained is None:
-            tokenizer = self._scratch.tokenizer(queries, items)
-            config = self._scratch.config(tokenizer, num_positions=self._num_tokens(tokenizer), num_types=1)
+            texts = all_texts(queries, items)
+            tokenizer = self._scratch.tokenizer(texts)
+            num_positions = self._num_tokens(tokenizer)
+            config = self._scratch.config(tokenizer, num_positions=num_positions, num_types=1, spread=_SPREAD)
         else:
             config, tokenizer = open_pretrained(self.pretrained)
             remedy = "lower model.max_query_tokens and model.max_item_tokens"
@@ -80,6 +85,7 @@ class TwoTower(Supervised):
             torch.manual_seed(seed)
             if self.pretrained is None:
                 model = AutoModel.from_config(config)
+                start_from_word_vectors(model.get_input_embeddings(), tokenizer, texts)
             else:
                 folder = Path(self.pretrained).expanduser()
                 model = AutoModel.from_pretrained(str(folder) if folder.is_dir() else self.pretrained)

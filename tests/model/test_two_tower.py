@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
@@ -94,3 +95,13 @@ def test_wrong_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "scorer.json").write_text('{"model": "two_tower", "outputs": ["click"]}')
     with pytest.raises(ValueError, match="not a complete two_tower"):
         SCRATCH.load(tmp_path, "cpu")
+
+
+def test_from_scratch_and_untrained_it_finds_the_text_that_shares_words(tmp_path: Path) -> None:
+    network = SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5)
+    network.save(tmp_path)
+    scorer = SCRATCH.load(tmp_path, "cpu")
+    query, items = ["lamp desk"], ["boot for usb", "a desk and a lamp", "green shoe", "pan"]
+    encoded_queries = scorer.encode_queries(pa.table({"query_id": ["q"], "text": query}))
+    encoded_items = scorer.encode_items(pa.table({"item_id": ["a", "b", "c", "d"], "text": items}))
+    assert scorer.score(encoded_queries, encoded_items)[0, 0].argmax() == 1

@@ -1,0 +1,48 @@
+"""A sequence classifier reads one row of the last layer, the first: the other rows need not be computed. Exact.
+
+Shapes: B inputs, W tokens, D dimensions, H heads.
+"""
+
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import PreTrainedModel
+from transformers.models.bert.modeling_bert import BertLayer
+from transformers.models.roberta.modeling_roberta import RobertaLayer
+from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaLayer
+
+_LAYERS = (BertLayer, RobertaLayer, XLMRobertaLayer)
+
+
+def keep_first_row(model: PreTrainedModel) -> None:
+    """Replaces the last layer by one that gives only its first row, where the architecture is known to allow it.
+
+    For inference alone, and for an attention that gets a mask per input or none (attn_implementation="sdpa").
+    """
+    encoder = getattr(model.base_model, "encoder", None)
+    if encoder is not None and isinstance(encoder.layer[-1], _LAYERS):
+        encoder.layer[-1] = FirstRow(encoder.layer[-1])
+
+
+class FirstRow(torch.nn.Module):
+    """The first row of a layer's output, B1D."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer: Any = layer
+
+    def forward(
+        self, hidden_BWD: torch.Tensor, mask_B1WW: torch.Tensor | None = None, *_: object, **__: object
+    ) -> torch.Tensor:
+        attention = self.layer.attention
+        parts = attention.self
+        first_B1D = hidden_BWD[:, :1]
+        query, key, value = (
+            project(rows).unflatten(-1, (-1, parts.attention_head_size)).transpose(1, 2)
+            for project, rows in ((parts.query, first_B1D), (parts.key, hidden_BWD), (parts.value, hidden_BWD))
+        )
+        mask_B11W = None if mask_B1WW is None else mask_B1WW[:, :, :1]
+        context_BH1D = scaled_dot_product_attention(query, key, value, attn_mask=mask_B11W)
+        attended_B1D = attention.output(context_BH1D.transpose(1, 2).flatten(2), first_B1D)
+        return self.layer.feed_forward_chunk(attended_B1D)
