@@ -23,7 +23,7 @@ from recsys.stage.calibrate import CalibrateJob
 from recsys.stage.pipeline import PipelineJob
 from recsys.stage.prepare import PrepareJob
 from recsys.stage.report import ReportJob
-from recsys.stage.score import ScoreJob
+from recsys.stage.score import DryRun, ScoreJob
 from recsys.stage.train import Training, TrainJob
 
 JOBS = {
@@ -87,6 +87,8 @@ def run(verb: str, work: Callable[[Any], Any]) -> None:
 
     try:
         main()
+    except DryRun:
+        sys.exit(0)
     except (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError) as error:
         sys.stderr.write(f"error: {one_line(error)}\n")
         sys.exit(2)

@@ -3,8 +3,10 @@
 import logging
 import os
 import uuid
+from pathlib import Path
 
-os.environ.setdefault("RAY_AUTH_MODE", "token")  # what a local cluster writes; must be set before ray is imported
+if (Path.home() / ".ray" / "auth_token").exists():
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # who joins must say so before ray is imported
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray

@@ -12,9 +12,9 @@ from recsys.tables import RANKS, TOP, scores_schema
 OUTPUT = "match"
 
 
-def given_plan(job: Job) -> Plan:
+def given_plan(inputs: dict[str, str]) -> Plan:
     """Depends on the corpus alone, which holds the scores."""
-    return Plan(stage="scores", version=1, config={"given": True}, inputs=job.inputs("corpus"))
+    return Plan(stage="scores", version=1, config={"given": True}, inputs=inputs)
 
 
 def take_given(job: Job, folder: Folder) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from importlib.metadata import version
+from importlib import metadata
 from typing import Any, ClassVar, TypeVar
 
+from recsys import __version__
 from recsys.store import Folder, Plan, Run, describe
 
 log = logging.getLogger("recsys")
@@ -65,7 +66,7 @@ class Job:
 
     def plan(self, inputs: dict[str, str]) -> Plan:
         """This stage's plan, given the fingerprints of what it reads."""
-        config = {name: describe(getattr(self, name)) for name in self.semantic} | {"seed": self.seed}
+        config = {name: describe(getattr(self, name)) for name in self.semantic}
         return Plan(stage=self.stage, version=self.version, config=config, inputs=inputs)
 
     def part(self, kind: type[J]) -> J:
@@ -94,4 +95,5 @@ def perform(job: Job, plan: Plan, work: Callable[[Folder], dict[str, Any]]) -> d
 
 def versions() -> dict[str, str]:
     """Versions that may change bytes."""
-    return {name: version(name) for name in ("recsys", "ray", "torch", "transformers", "pyarrow")}
+    libraries = {name: metadata.version(name) for name in ("ray", "torch", "transformers", "pyarrow")}
+    return {"recsys": __version__} | libraries

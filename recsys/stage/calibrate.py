@@ -33,7 +33,7 @@ class CalibrateJob(Job):
     """Fits every candidate calibrator to every target that has labels, and keeps the one that holds out best."""
 
     stage: ClassVar[str] = "calibration"
-    semantic: ClassVar[tuple[str, ...]] = ("calibrator", "num_folds", "target")
+    semantic: ClassVar[tuple[str, ...]] = ("calibrator", "num_folds", "target", "seed")
 
     calibrator: dict[str, Calibrator]  # candidates, from simple to complex
     num_folds: int

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from recsys.stage._given import given_plan
 from recsys.stage._job import Job, log
 from recsys.stage.calibrate import CalibrateJob, calibrate
 from recsys.stage.prepare import PrepareJob, prepare
 from recsys.stage.report import ReportJob, report
-from recsys.stage.score import DryRun, ScoreJob, score
+from recsys.stage.score import ScoreJob, score
 from recsys.stage.train import TrainJob, train
 
 
@@ -28,10 +29,7 @@ def pipeline(job: PipelineJob) -> None:
     manifests = {"corpus": prepare(job.part(PrepareJob))}
     if not manifests["corpus"]["scores_given"]:
         manifests["model"] = train(job.part(TrainJob))
-    try:
-        manifests["scores"] = score(job.part(ScoreJob))
-    except DryRun:
-        return
+    manifests["scores"] = score(job.part(ScoreJob))
     manifests["calibration"] = calibrate(job.part(CalibrateJob))
     manifests["report"] = report(job.part(ReportJob))
     _summary(job, manifests)
@@ -44,12 +42,16 @@ def check(job: PipelineJob) -> None:
     pairs = job.pairs.identity()
     corpus = job.part(PrepareJob).plan(raw)
     job.run.done(corpus)
-    model = job.part(TrainJob).plan({"corpus": corpus.fingerprint})
-    given = job.source.gives_scores
-    if not given:
+    if job.source.gives_scores:
+        scores = given_plan({"corpus": corpus.fingerprint})
+    else:
+        model = job.part(TrainJob).plan({"corpus": corpus.fingerprint})
         job.run.done(model)
         scores = job.part(ScoreJob).plan({"corpus": corpus.fingerprint, "model": model.fingerprint} | pairs)
-        job.run.done(scores)
+    job.run.done(scores)
+    calibration = job.part(CalibrateJob).plan({"corpus": corpus.fingerprint, "scores": scores.fingerprint})
+    job.run.done(calibration)
+    job.run.done(job.part(ReportJob).plan({"calibration": calibration.fingerprint}))
 
 
 def _summary(job: Job, manifests: dict[str, dict[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from recsys.clean import Cleaner, clean
 from recsys.source import Source
 from recsys.split import Split
 from recsys.stage._job import Job, perform
-from recsys.store import Folder, stem
+from recsys.store import Folder, Plan, stem
 from recsys.tables import IMPRESSIONS, JUDGMENTS, LABELS, RAW, TableError
 from recsys.target import Target
 
@@ -35,6 +35,13 @@ class PrepareJob(Job):
     split: Split
     target: dict[str, Target]
     shard_rows: int  # rows per Parquet part
+
+    def plan(self, inputs: dict[str, str]) -> Plan:
+        """Files are known by their content: where they lie does not matter, nor does the seed of the run."""
+        plan = super().plan(inputs)
+        if inputs:
+            plan.config["source"].pop("path", None)
+        return plan
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,7 +17,7 @@ class ReportJob(Job):
     """Writes every report that is asked for, from scores and labels alone: no model runs."""
 
     stage: ClassVar[str] = "report"
-    semantic: ClassVar[tuple[str, ...]] = ("report", "target")
+    semantic: ClassVar[tuple[str, ...]] = ("report", "target", "seed")
 
     report: dict[str, Report]
     target: dict[str, Target]

@@ -50,7 +50,7 @@ class ScoreJob(Job):
     """Scores every pair (or a table of candidates) with a fitted model; given scores are taken as they are."""
 
     stage: ClassVar[str] = "scores"
-    semantic: ClassVar[tuple[str, ...]] = ("model", "pairs", "keep", "top_k", "tiles")
+    semantic: ClassVar[tuple[str, ...]] = ("model", "pairs", "keep", "top_k", "tiles", "seed")
 
     model: Model
     pairs: Pairs
@@ -75,7 +75,7 @@ def score(job: ScoreJob) -> dict[str, Any]:
     """Scores the run's corpus with its model; resumes what an interrupted run committed."""
     manifest = job.run.manifest("corpus")
     if manifest["scores_given"]:
-        plan = given_plan(job)
+        plan = given_plan(job.inputs("corpus"))
         return perform(job, plan, lambda folder: take_given(job, folder))
     plan = job.plan(job.inputs("corpus", "model") | job.pairs.identity())
     return perform(job, plan, lambda folder: _score(job, plan, folder))

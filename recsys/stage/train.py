@@ -61,7 +61,7 @@ class TrainJob(Job):
     """Fits a model: texts alone for the unsupervised, labelled train pairs for the others."""
 
     stage: ClassVar[str] = "model"
-    semantic: ClassVar[tuple[str, ...]] = ("model", "objective", "training")
+    semantic: ClassVar[tuple[str, ...]] = ("model", "objective", "training", "seed")
 
     model: Model
     objective: Objective
