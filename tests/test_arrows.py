@@ -28,7 +28,7 @@ CONFINED = {
         "recsys/objective/",
         "recsys/adversary/",
         "recsys/explainer/",
-        "recsys/stage/train.py",
+        "recsys/stage/_fit.py",
         "recsys/stage/pretrain.py",
     ),
     "transformers": ("recsys/model/",),
@@ -48,7 +48,7 @@ def modules(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: relative import"
             found.add(node.module or "")
             if node.module == "recsys":
-                found |= {f"recsys.{alias.name}" for alias in node.names}
+                found |= {f"recsys.{alias.name}" for alias in node.names if not alias.name.startswith("__")}
     return found
 
 

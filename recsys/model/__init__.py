@@ -1,6 +1,6 @@
 """Models: what turns a query and an item into scores."""
 
-from recsys.model._model import Model, Network, Supervised, Unsupervised
+from recsys.model._model import Model, Supervised, Unsupervised
 from recsys.model._threads import use_threads
 from recsys.model.bm25 import Bm25
 from recsys.model.cross_encoder import CrossEncoder
@@ -14,7 +14,6 @@ __all__ = [
     "Bm25",
     "CrossEncoder",
     "Model",
-    "Network",
     "Random",
     "Supervised",
     "TwoTower",

@@ -1,6 +1,5 @@
 """Where a transformer comes from: a Hugging Face folder, the hub, or nothing (a small BERT of the given sizes)."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,70 +8,37 @@ from transformers import AutoConfig, AutoTokenizer, BertConfig, PretrainedConfig
 
 from recsys.model._texts import special_id
 from recsys.model._tokenizer import train_tokenizer
+from recsys.model._transformer import Transformer, check_pretrained
 
-DTYPES = ("auto", "float32", "bfloat16")
 _BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))
-_MIN_HEAD_SIZE = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scratch:
-    """Sizes of a BERT without pretrained weights."""
+def scratch_tokenizer(option: Transformer, texts: set[str]) -> PreTrainedTokenizerBase:
+    """A tokenizer of the option's vocabulary size, trained on the texts."""
+    return train_tokenizer(texts, vocabulary_size=option.vocabulary_size)
 
-    hidden_size: int
-    num_layers: int
-    num_heads: int
-    vocabulary_size: int
-    dropout: float
 
-    def check(self) -> None:
-        if min(self.hidden_size, self.num_layers, self.num_heads) < 1 or self.vocabulary_size < 100:
-            raise ValueError(f"model sizes must be at least 1, and vocabulary_size at least 100; got {self}")
-        if self.hidden_size % self.num_heads or self.hidden_size // self.num_heads < _MIN_HEAD_SIZE:
-            raise ValueError(
-                f"model.hidden_size={self.hidden_size} must be a multiple of num_heads={self.num_heads} and at least "
-                f"{_MIN_HEAD_SIZE} times as large"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"model.dropout={self.dropout} must lie in [0, 1)")
-
-    def config(
-        self, tokenizer: PreTrainedTokenizerBase, *, num_positions: int, num_types: int, spread: float
-    ) -> BertConfig:
-        return BertConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=self.hidden_size,
-            num_hidden_layers=self.num_layers,
-            num_attention_heads=self.num_heads,
-            intermediate_size=4 * self.hidden_size,
-            max_position_embeddings=num_positions,
-            type_vocab_size=num_types,
-            hidden_dropout_prob=self.dropout,
-            attention_probs_dropout_prob=self.dropout,
-            initializer_range=spread,
-            pad_token_id=special_id(tokenizer.pad_token_id),
-        )
-
-    def tokenizer(self, texts: set[str]) -> PreTrainedTokenizerBase:
-        return train_tokenizer(texts, vocabulary_size=self.vocabulary_size)
+def scratch_config(
+    option: Transformer, tokenizer: PreTrainedTokenizerBase, *, num_positions: int, num_types: int, spread: float
+) -> BertConfig:
+    """A BERT of the option's sizes; `spread` is the standard deviation of its initial weights."""
+    return BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=option.hidden_size,
+        num_hidden_layers=option.num_layers,
+        num_attention_heads=option.num_heads,
+        intermediate_size=4 * option.hidden_size,
+        max_position_embeddings=num_positions,
+        type_vocab_size=num_types,
+        hidden_dropout_prob=option.dropout,
+        attention_probs_dropout_prob=option.dropout,
+        initializer_range=spread,
+        pad_token_id=special_id(tokenizer.pad_token_id),
+    )
 
 
 def all_texts(queries: pa.Table, items: pa.Table) -> set[str]:
     return {text or "" for table in (queries, items) for text in table["text"].to_pylist()}
-
-
-def check_pretrained(pretrained: str | None) -> None:
-    """Raises ValueError if `pretrained` names a folder that is missing or no model. A hub id is not looked up."""
-    if pretrained is None:
-        return
-    path = Path(pretrained).expanduser()
-    looks_local = pretrained.startswith((".", "/", "~")) or pretrained.count("/") > 1
-    if not pretrained or (looks_local and not path.is_dir()):
-        raise ValueError(f"model.pretrained={pretrained!r}: there is no such folder; give a Hugging Face model folder")
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise ValueError(
-            f"model.pretrained={pretrained!r}: the folder has no config.json; give a folder written by save_pretrained"
-        )
 
 
 def open_pretrained(pretrained: str) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
@@ -98,11 +64,6 @@ def check_length(config: PretrainedConfig, *, num_tokens: int, remedy: str) -> N
         limit -= (config.pad_token_id or 0) + 1
     if num_tokens > limit:
         raise ValueError(f"inputs of up to {num_tokens} tokens exceed the transformer's {limit} positions; {remedy}")
-
-
-def check_dtype(dtype: str) -> None:
-    if dtype not in DTYPES:
-        raise ValueError(f"model.dtype={dtype!r} is unknown; use one of {list(DTYPES)}")
 
 
 def choose_dtype(dtype: str, device: str) -> torch.dtype:

@@ -4,15 +4,16 @@ Shapes: B pairs of a batch, T outputs.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
-import torch
 
 from recsys.scorer import Scorer
+
+if TYPE_CHECKING:  # torch is loaded where a network is built, not where a job is configured
+    from recsys.model._network import Network
 
 
 @dataclass
@@ -48,20 +49,3 @@ class Supervised(Model):
 
         The same arguments give the same initial weights on every worker.
         """
-
-
-class Network(torch.nn.Module, ABC):
-    """What is trained. `forward(**batch)` gives logit_BT, float32."""
-
-    outputs: tuple[str, ...]
-
-    @abstractmethod
-    def collate(self, query_texts: list[str], item_texts: list[str]) -> dict[str, torch.Tensor]:
-        """The batch (on the CPU) for B pairs given as two lists of B texts."""
-
-    @abstractmethod
-    def save(self, folder: Path) -> None:
-        """A Hugging Face folder that `transformers` opens, plus a small JSON with what `Model.load` needs besides."""
-
-
-Progress = Callable[[int, int], None]  # (done, total)

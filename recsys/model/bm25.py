@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import sparse
 
+from recsys.model._distinct import distinct
 from recsys.model._folder import read_settings, write_settings
 from recsys.model._model import Unsupervised
-from recsys.model._texts import distinct
 from recsys.scorer import Scorer
 
 STOPWORDS = ("de", "en", "es", "fr", "it", "nl", "pt", "ru", "sv")

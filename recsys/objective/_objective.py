@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:  # loaded where something is trained, not where a job is configured
+    import torch
 
 
 @dataclass
@@ -11,6 +13,6 @@ class Objective(ABC):
     """An option of conf/objective."""
 
     @abstractmethod
-    def loss(self, logit_BT: torch.Tensor, label_BT: torch.Tensor, weight_BT: torch.Tensor) -> torch.Tensor:
+    def loss(self, logit_BT: "torch.Tensor", label_BT: "torch.Tensor", weight_BT: "torch.Tensor") -> "torch.Tensor":
         """A scalar to minimise. Labels lie in [0, 1], NaN where a pair was not observed for an output; weights are
         at least 0."""

@@ -1,11 +1,12 @@
 """Each pair on its own: binary cross-entropy. Shapes: B pairs of a batch, T outputs."""
 
 from dataclasses import dataclass
-
-import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
+from typing import TYPE_CHECKING
 
 from recsys.objective._objective import Objective
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass
@@ -22,7 +23,10 @@ class Pointwise(Objective):
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"objective.label_smoothing={self.label_smoothing} must lie in [0, 1)")
 
-    def loss(self, logit_BT: torch.Tensor, label_BT: torch.Tensor, weight_BT: torch.Tensor) -> torch.Tensor:
+    def loss(self, logit_BT: "torch.Tensor", label_BT: "torch.Tensor", weight_BT: "torch.Tensor") -> "torch.Tensor":
+        import torch
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
         observed_BT = ~torch.isnan(label_BT)
         soft_BT = torch.where(observed_BT, label_BT, 0.5) * (1 - self.label_smoothing) + self.label_smoothing / 2
         used_BT = torch.where(observed_BT, weight_BT, 0.0)

@@ -46,8 +46,9 @@ class Work:
         return Corpus(self.job.run.folder("corpus"), self.job.run.manifest("corpus"))
 
     def scorer(self, device: str) -> Scorer:
+        scorer = self.model.load(self.job.run.folder("model").fetch(), device)
         use_threads(self.threads)
-        return self.model.load(self.job.run.folder("model").fetch(), device)
+        return scorer
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from recsys.model._texts import Template, batches, distinct, tokenize
+from recsys.model._distinct import distinct
+from recsys.model._texts import Template, batches, tokenize
 from recsys.model._tokenizer import train_tokenizer
 from tests.model import tiny
 

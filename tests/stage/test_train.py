@@ -9,9 +9,10 @@ from safetensors.numpy import load_file
 from transformers import AutoModel
 
 from recsys.stage._corpus import Corpus
+from recsys.stage._fit import stalled
 from recsys.stage._pairs import labelled_pairs
 from recsys.stage.prepare import prepare
-from recsys.stage.train import _stalled, train
+from recsys.stage.train import train
 from tests.compose import SMALL_SHOP, job
 
 MODEL = ("model=two_tower", "model.num_layers=1", "training.threads=1", "training.patience=5")
@@ -89,10 +90,10 @@ def test_early_stopping_waits_for_its_patience():
     def history(*losses: float) -> list[dict[str, float]]:
         return [{"validation_loss": x} for x in losses]
 
-    assert not _stalled(history(3, 2, 2.5), 2)
-    assert _stalled(history(3, 2, 2.5, 2.1), 2)
-    assert not _stalled(history(3, 2, 2.5, 1.9), 2)
-    assert _stalled(history(1, 1), 1)
+    assert not stalled(history(3, 2, 2.5), 2)
+    assert stalled(history(3, 2, 2.5, 2.1), 2)
+    assert not stalled(history(3, 2, 2.5, 1.9), 2)
+    assert stalled(history(1, 1), 1)
 
 
 def test_history_is_kept_in_the_manifest(root):

@@ -1,0 +1,215 @@
+"""The network and scorer of a two-tower: texts read apart, compared by a dot product (Reimers & Gurevych, 2019).
+
+Shapes: Q queries, I items, P pairs, B texts of a batch, W tokens, D dimensions, T outputs, U distinct texts.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from recsys.model._backbone import (
+    all_texts,
+    check_length,
+    choose_budget,
+    choose_dtype,
+    open_pretrained,
+    scratch_config,
+    scratch_tokenizer,
+)
+from recsys.model._distinct import distinct
+from recsys.model._folder import read_settings, write_settings
+from recsys.model._network import Network
+from recsys.model._texts import Template, Tokens, batches, tokenize
+from recsys.model._transformer import Transformer
+from recsys.model._word_vectors import start_from_word_vectors
+from recsys.scorer import Scorer
+
+_HEADS = "heads.safetensors"
+_SCALE, _BIAS = 10.0, -5.0  # an untrained head calls a cosine of 0.5 a coin toss
+_SPREAD = 0.02  # of initial weights: so little that a transformer from scratch begins as its mean token vector
+_HEAD_STEP = 100.0  # heads are stored divided by this: at a transformer's learning rate they would hardly move
+
+
+def build(
+    option: Transformer, queries: pa.Table, items: pa.Table, outputs: tuple[str, ...], seed: int
+) -> "TwoTowerNetwork":
+    """See `Supervised.build`."""
+    if option.pretrained is None:
+        texts = all_texts(queries, items)
+        tokenizer = scratch_tokenizer(option, texts)
+        num_positions = _num_tokens(option, tokenizer)
+        config = scratch_config(option, tokenizer, num_positions=num_positions, num_types=1, spread=_SPREAD)
+    else:
+        config, tokenizer = open_pretrained(option.pretrained)
+        remedy = "lower model.max_query_tokens and model.max_item_tokens"
+        check_length(config, num_tokens=_num_tokens(option, tokenizer), remedy=remedy)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if option.pretrained is None:
+            model = AutoModel.from_config(config)
+            start_from_word_vectors(model.get_input_embeddings(), tokenizer, texts)
+        else:
+            folder = Path(option.pretrained).expanduser()
+            model = AutoModel.from_pretrained(str(folder) if folder.is_dir() else option.pretrained)
+    return TwoTowerNetwork(
+        model, tokenizer, outputs, max_query_tokens=option.max_query_tokens, max_item_tokens=option.max_item_tokens
+    )
+
+
+def load(option: Transformer, folder: Path, device: str) -> Scorer:
+    """See `Model.load`."""
+    settings = read_settings(folder, model="two_tower")
+    try:
+        model = AutoModel.from_pretrained(str(folder))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        heads = load_file(folder / _HEADS)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder} is not a complete two_tower: {str(error).splitlines()[0]}") from error
+    network = TwoTowerNetwork(
+        model,
+        tokenizer,
+        tuple(settings["outputs"]),
+        max_query_tokens=settings["max_query_tokens"],
+        max_item_tokens=settings["max_item_tokens"],
+    )
+    network.heads.load_state_dict(heads)
+    dtype = choose_dtype(option.dtype, device)
+    return TwoTowerScorer(network, device=device, dtype=dtype, budget=choose_budget(option.batch_tokens, device))
+
+
+def _num_tokens(option: Transformer, tokenizer: PreTrainedTokenizerBase) -> int:
+    return max(option.max_query_tokens, option.max_item_tokens) + Template.of(tokenizer, num_texts=1).num_special
+
+
+class Heads(torch.nn.Module):
+    """Per output: a turn of the query vector, a scale and a bias."""
+
+    def __init__(self, num_outputs: int, size: int) -> None:
+        super().__init__()
+        self.turn_TDD = torch.nn.Parameter(torch.zeros(num_outputs, size, size))  # departure from the identity
+        self.log_scale_T = torch.nn.Parameter(torch.zeros(num_outputs))
+        self.bias_T = torch.nn.Parameter(torch.zeros(num_outputs))
+
+    def turned(self, query_BD: torch.Tensor) -> torch.Tensor:
+        """query_TBD, multiplied by the scale."""
+        turned_TBD = query_BD + torch.einsum("tde,be->tbd", self.turn_TDD, query_BD)
+        return turned_TBD * (_SCALE * torch.exp(self.log_scale_T * _HEAD_STEP))[:, None, None]
+
+    def bias(self) -> torch.Tensor:
+        return _BIAS + self.bias_T * _HEAD_STEP
+
+
+class TwoTowerNetwork(Network):
+    """A Hugging Face encoder with its tokenizer and one head per output."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        outputs: tuple[str, ...],
+        *,
+        max_query_tokens: int,
+        max_item_tokens: int,
+    ) -> None:
+        super().__init__()
+        if getattr(model, "pooler", None) is not None:
+            model.pooler.requires_grad_(False)  # its output is not used; distributed training waits for its gradient
+        self.model = model
+        self.tokenizer = tokenizer
+        self.outputs = outputs
+        self.max_query_tokens = max_query_tokens
+        self.max_item_tokens = max_item_tokens
+        self.template = Template.of(tokenizer, num_texts=1)
+        self.heads = Heads(len(outputs), model.config.hidden_size)
+
+    def collate(self, query_texts: list[str], item_texts: list[str]) -> dict[str, torch.Tensor]:
+        batch = {}
+        for side, texts, limit in (
+            ("query", query_texts, self.max_query_tokens),
+            ("item", item_texts, self.max_item_tokens),
+        ):
+            row_B = np.arange(len(texts))
+            tokens = tokenize(self.tokenizer, texts, limit)
+            assembled = self.template.assemble([(tokens, torch.from_numpy(row_B), row_B)])
+            batch[f"{side}_ids"] = assembled.ids_BW
+            batch[f"{side}_mask"] = (
+                torch.ones_like(assembled.ids_BW) if assembled.mask_BW is None else assembled.mask_BW
+            )
+        return batch
+
+    def forward(self, **batch: torch.Tensor) -> torch.Tensor:
+        query_BD = self.embed(batch["query_ids"], batch["query_mask"])
+        item_BD = self.embed(batch["item_ids"], batch["item_mask"])
+        return (self.heads.turned(query_BD) * item_BD).sum(-1).T + self.heads.bias()
+
+    def embed(self, ids_BW: torch.Tensor, mask_BW: torch.Tensor | None) -> torch.Tensor:
+        """Mean over the tokens, length 1, float32; BD."""
+        hidden_BWD = self.model(input_ids=ids_BW, attention_mask=mask_BW).last_hidden_state.float()
+        if mask_BW is None:
+            return torch.nn.functional.normalize(hidden_BWD.mean(1), dim=-1)
+        return torch.nn.functional.normalize((hidden_BWD * mask_BW[:, :, None]).sum(1), dim=-1)
+
+    def save(self, folder: Path) -> None:
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        save_file({n: p.detach().cpu().contiguous() for n, p in self.heads.state_dict().items()}, folder / _HEADS)
+        settings = {"max_query_tokens": self.max_query_tokens, "max_item_tokens": self.max_item_tokens}
+        write_settings(folder, model="two_tower", outputs=self.outputs, settings=settings)
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Vectors of the distinct texts, and which of them each row has."""
+
+    vector_UD: torch.Tensor
+    code_N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.code_N)
+
+
+class TwoTowerScorer(Scorer):
+    """Embeds each distinct text once; a tile is one matrix product per output, in float32."""
+
+    def __init__(self, network: TwoTowerNetwork, *, device: str, dtype: torch.dtype, budget: int) -> None:
+        self.outputs = network.outputs
+        self._network = network.eval().to(device)
+        torch.nn.Module.to(self._network.model, dtype=dtype)
+        self._device = device
+        self._budget = budget
+
+    def encode_queries(self, table: pa.Table) -> Vectors:
+        return self._encode(table, self._network.max_query_tokens)
+
+    def encode_items(self, table: pa.Table) -> Vectors:
+        return self._encode(table, self._network.max_item_tokens)
+
+    @torch.inference_mode()
+    def score(self, queries: Vectors, items: Vectors) -> np.ndarray:
+        turned_TUD = self._network.heads.turned(queries.vector_UD)
+        score_TUU = turned_TUD @ items.vector_UD.T + self._network.heads.bias()[:, None, None]
+        return score_TUU.cpu().numpy()[:, queries.code_N[:, None], items.code_N[None, :]]
+
+    @torch.inference_mode()
+    def score_pairs(self, queries: Vectors, items: Vectors, pair_P2: np.ndarray) -> np.ndarray:
+        query_P = torch.from_numpy(queries.code_N[pair_P2[:, 0]]).to(self._device)
+        item_P = torch.from_numpy(items.code_N[pair_P2[:, 1]]).to(self._device)
+        turned_TUD = self._network.heads.turned(queries.vector_UD)
+        score_TP = (turned_TUD[:, query_P] * items.vector_UD[item_P]).sum(-1) + self._network.heads.bias()[:, None]
+        return score_TP.cpu().numpy()
+
+    @torch.inference_mode()
+    def _encode(self, table: pa.Table, limit: int) -> Vectors:
+        texts, code_N = distinct(table["text"])
+        tokens: Tokens = tokenize(self._network.tokenizer, texts, limit).to(self._device)
+        vector_UD = torch.empty(len(texts), self._network.model.config.hidden_size, device=self._device)
+        for row_B in batches(tokens.length_U, self._budget):
+            device_B = torch.from_numpy(row_B).to(self._device)
+            batch = self._network.template.assemble([(tokens, device_B, row_B)])
+            vector_UD[device_B] = self._network.embed(batch.ids_BW, batch.mask_BW)
+        return Vectors(vector_UD, code_N)
