@@ -16,7 +16,7 @@ check: env  ## lint, format, types
 	$(BIN)/pyright
 
 bench: env  ## the benchmarks, quick sizes
-	$(BIN)/python -m benchmarks.bench_flow
+	$(BIN)/python -m benchmarks.bench_bm25
 
 env: $(STAMP)  ## .venv with the project and all its extras, exactly as pinned
 

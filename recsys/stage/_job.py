@@ -13,6 +13,7 @@ from recsys import __version__
 from recsys.store import Folder, Plan, Run, describe
 
 log = logging.getLogger("recsys")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours are enough
 J = TypeVar("J", bound="Job")
 
 
