@@ -16,8 +16,8 @@ log = logging.getLogger("recsys")
 SAMPLE_S = 0.5  # a sample runs at least this long, or over all items
 
 
-def announce(work: Work, corpus: Corpus, *, pairs: str, num_pairs: int, num_tiles: int, num_labelled: int) -> None:
-    """The plan line: pairs, tiles, bytes, and the time expected from a timed sample."""
+def announce(work: Work, corpus: Corpus, *, pairs: str, num_pairs: int, num_tiles: int, num_labelled: int) -> float:
+    """The plan line: pairs, tiles, bytes, time from a timed sample. Returns seconds for the labelled pairs."""
     job = work.job
     num_items, num_queries = corpus.num_rows("items"), corpus.num_rows("queries")
     gpu = uses_gpu(job)
@@ -42,6 +42,7 @@ def announce(work: Work, corpus: Corpus, *, pairs: str, num_pairs: int, num_tile
         "GPU" if gpu else "CPU",
         timed["pairs"],
     )
+    return num_labelled * timed["pair_s"] + min(num_labelled, num_items) * timed["item_s"]
 
 
 def _sample(work: Work, device: str) -> dict[str, float]:

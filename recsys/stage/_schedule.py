@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any
@@ -89,24 +89,28 @@ def read_pairs(folder: Folder, sub: str) -> np.ndarray | None:
     return np.stack([table["query_row"].to_numpy(), table["item_row"].to_numpy()], axis=1)
 
 
+def tile_scorer(work: Work, sub: str, device: str) -> TileScorer:
+    """Opens model and corpus to score tiles into one folder under scores/."""
+    corpus, scorer = work.corpus(), work.scorer(device)
+    first = sub == "labelled"
+    return TileScorer(
+        scorer=scorer,
+        folder=work.folder.join(sub),
+        fingerprint=work.fingerprint,
+        keep="every" if first else work.keep,
+        top_k=1 if first else work.top_k,
+        queries=corpus.table("queries", ["query_id", "text"]),
+        read_items=corpus.items,
+        frozen=no_labels(scorer.outputs) if first else read_frozen(work.folder, corpus, scorer.outputs),
+        candidate_P2=read_pairs(work.folder, sub),
+    )
+
+
 class _Actor:
     """Scores one tile per row; opens model and corpus once."""
 
     def __init__(self, work: Work, sub: str, device: str) -> None:
-        corpus = work.corpus()
-        queries = corpus.table("queries", ["query_id", "text"])
-        scorer = work.scorer(device)
-        self.score = TileScorer(
-            scorer=scorer,
-            folder=work.folder.join(sub),
-            fingerprint=work.fingerprint,
-            keep="every" if sub == "labelled" else work.keep,
-            top_k=1 if sub == "labelled" else work.top_k,
-            queries=queries,
-            read_items=corpus.items,
-            frozen=no_labels(scorer.outputs) if sub == "labelled" else read_frozen(work.folder, corpus, scorer.outputs),
-            candidate_P2=read_pairs(work.folder, sub),
-        )
+        self.score = tile_scorer(work, sub, device)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         return pa.Table.from_pylist([dataclasses.asdict(self.score(Tile(**row))) for row in batch.to_pylist()])
@@ -132,8 +136,11 @@ def read_frozen(folder: Folder, corpus: Corpus, outputs: tuple[str, ...]) -> Fro
     )
 
 
-def run_tiles(work: Work, cut: Cut) -> list[dict[str, Any]]:
-    """Receipts of all tiles, in order; those already committed are not scored again."""
+def run_tiles(work: Work, cut: Cut, *, here: bool) -> list[dict[str, Any]]:
+    """Receipts of all tiles, in order; those already committed are not scored again.
+
+    `here` scores in this process, on the CPU: the same bytes, without actors.
+    """
     cut.write_pairs(work.folder)
     sub, tiles, target, fingerprint = cut.sub, cut.tiles, work.folder.join(cut.sub), work.fingerprint
     present = set(target.names())
@@ -147,10 +154,19 @@ def run_tiles(work: Work, cut: Cut) -> list[dict[str, Any]]:
         log.info("%-11s %d of %d parts were committed before", progress.stage, len(receipts), len(tiles))
         progress.step(sum(r["num_pairs"] for r in receipts.values()), counts=False)
     if open_tiles:
-        for row in _schedule(work, cut, open_tiles, progress):
+        for row in (_here if here else _schedule)(work, cut, open_tiles, progress):
             receipts[row["tile"]] = row
     assert len(receipts) == len(tiles)
     return [receipts[t.index] for t in tiles]
+
+
+def _here(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> Iterator[dict[str, Any]]:
+    """Scores tiles one after the other in this process."""
+    score = tile_scorer(work, cut.sub, "cpu")
+    for t in tiles:
+        receipt = score(t)
+        progress.step(receipt.num_pairs)
+        yield dataclasses.asdict(receipt)
 
 
 def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> list[dict[str, Any]]:
@@ -165,7 +181,7 @@ def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> li
         fn_constructor_args=(work, cut.sub, "cuda" if gpu else "cpu"),
         batch_size=1,
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=1, max_size=actors),
+        compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
         num_gpus=1 if gpu else 0,
         num_cpus=0 if gpu else job.resources.cpus_per_actor,
     )

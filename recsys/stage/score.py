@@ -28,6 +28,7 @@ from recsys.store import Folder, Plan, stem
 from recsys.tables import scores_schema
 
 log = logging.getLogger("recsys")
+HERE_S = 20.0  # labelled pairs that take less are scored by the driver: starting actors would take as long
 
 
 @dataclass
@@ -108,7 +109,7 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         size = job.tiles.queries * job.tiles.items
         cut = Cut("tiles", grid.plan_pairs(candidate_P2, size, len(items)), candidate_P2)
     folder.write_table("plan.parquet", pa.Table.from_pylist([dataclasses.asdict(t) for t in cut.tiles]))
-    announce(
+    labelled_s = announce(
         work,
         corpus,
         pairs=stem(job.pairs),
@@ -119,7 +120,8 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     if job.dry_run:
         raise DryRun
 
-    frozen, receipts = run_tiles(work, labelled), run_tiles(work, cut)
+    here = labelled_s < HERE_S and not uses_gpu(job)
+    frozen, receipts = run_tiles(work, labelled, here=here), run_tiles(work, cut, here=False)
 
     merged = merge.merge((tiling.read_counters(folder.join("tiles"), t) for t in cut.tiles), job.top_k)
     asked = merge.Grid(markets, candidate_P2, len(items))
