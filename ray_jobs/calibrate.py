@@ -1,6 +1,6 @@
 """scores/ -> calibration/. Turns scores into probabilities.
 
-    python -m ray_jobs.calibrate [group=option] [key=value] [--multirun] [--cfg job]
+python -m ray_jobs.calibrate [group=option] [key=value] [--multirun] [--cfg job]
 """
 
 from recsys import config

@@ -1,6 +1,6 @@
 """raw/ -> report/. The whole flow: runs what is missing.
 
-    python -m ray_jobs.pipeline [group=option] [key=value] [--multirun] [--cfg job]
+python -m ray_jobs.pipeline [group=option] [key=value] [--multirun] [--cfg job]
 """
 
 from recsys import config

@@ -1,6 +1,6 @@
 """raw/ -> corpus/. Validates, cleans, splits and shards a source.
 
-    python -m ray_jobs.prepare [group=option] [key=value] [--multirun] [--cfg job]
+python -m ray_jobs.prepare [group=option] [key=value] [--multirun] [--cfg job]
 """
 
 from recsys import config

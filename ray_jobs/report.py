@@ -1,6 +1,6 @@
 """calibration/ -> report/. Writes metrics.json and the page.
 
-    python -m ray_jobs.report [group=option] [key=value] [--multirun] [--cfg job]
+python -m ray_jobs.report [group=option] [key=value] [--multirun] [--cfg job]
 """
 
 from recsys import config

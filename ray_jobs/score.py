@@ -1,6 +1,6 @@
 """corpus/ + model/ -> scores/. Scores every query-item pair with Ray Data.
 
-    python -m ray_jobs.score [group=option] [key=value] [--multirun] [--cfg job]
+python -m ray_jobs.score [group=option] [key=value] [--multirun] [--cfg job]
 """
 
 from recsys import config

@@ -1,6 +1,6 @@
 """corpus/ -> model/. Fits a model; networks with Ray Train.
 
-    python -m ray_jobs.train [group=option] [key=value] [--multirun] [--cfg job]
+python -m ray_jobs.train [group=option] [key=value] [--multirun] [--cfg job]
 """
 
 from recsys import config

@@ -1,6 +1,7 @@
 """A tile's part is its commit; counters agree with a naive recount, whatever the cut, the order or the kill."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,17 +26,17 @@ class Table(Scorer):
         self.score_TQI = score_TQI
         self.num_item_encodings = 0
 
-    def encode_queries(self, table):
+    def encode_queries(self, table) -> list[int]:
         return [int(i[1:]) for i in table["query_id"].to_pylist()]
 
-    def encode_items(self, table):
+    def encode_items(self, table) -> list[int]:
         self.num_item_encodings += 1
         return [int(i[1:]) for i in table["item_id"].to_pylist()]
 
-    def score(self, queries, items):
+    def score(self, queries: Any, items: Any) -> np.ndarray:
         return self.score_TQI[:, queries][:, :, items]
 
-    def score_pairs(self, queries, items, pair_P2):
+    def score_pairs(self, queries: Any, items: Any, pair_P2: np.ndarray) -> np.ndarray:
         return self.score_TQI[:, np.array(queries)[pair_P2[:, 0]], np.array(items)[pair_P2[:, 1]]]
 
 

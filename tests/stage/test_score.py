@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from recsys.stage._corpus import Corpus
 from recsys.stage.prepare import prepare
 from recsys.stage.score import score
 from recsys.stage.train import train
@@ -21,34 +22,40 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+MODEL = ("model=two_tower", "model.num_layers=1")
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
+    """A run whose network has its initial weights, scored by one actor."""
     root = tmp_path_factory.mktemp("runs")
     prepare(job("prepare", f"store.root={root}", "name=one", *SMALL_SHOP))
-    train(job("train", f"store.root={root}", "name=one", "model=two_tower", "training.epochs=1", "model.num_layers=1"))
+    untrained = job("train", f"store.root={root}", "name=one", *MODEL)
+    plan = untrained.plan(untrained.inputs("corpus"))
+    folder = untrained.run.begin(plan)
+    corpus = Corpus(untrained.run.folder("corpus"), untrained.run.manifest("corpus"))
+    network = untrained.model.build(corpus.table("queries"), corpus.table("items"), ("relevance", "click"), 0)
+    network.save(Path(folder.path))
+    untrained.run.close(folder, plan, {}, {})
     score(scoring(root, "one", "resources.actors=1"))
     return root
 
 
 def scoring(root: Path, name: str, *overrides: str):
-    model = ("model=two_tower", "model.num_layers=1")
-    return job("score", f"store.root={root}", f"name={name}", "reuse=one", *model, *TILES, *overrides)
+    return job("score", f"store.root={root}", f"name={name}", *MODEL, *TILES, *overrides)
 
 
 def take_over(root: Path, name: str) -> None:
     """A new run that starts from the corpus and model of the first."""
     prepare(job("prepare", f"store.root={root}", f"name={name}", "reuse=one", *SMALL_SHOP))
-    model = ("model=two_tower", "model.num_layers=1", "training.epochs=1")
-    train(job("train", f"store.root={root}", f"name={name}", "reuse=one", *model))
+    train(job("train", f"store.root={root}", f"name={name}", "reuse=one", *MODEL))
 
 
 @pytest.mark.parametrize("actors", [2, 3])
 def test_bytes_do_not_depend_on_the_number_of_actors(root, actors):
     name = f"actors-{actors}"
     take_over(root, name)
-    plain = scoring(root, name, f"resources.actors={actors}")
-    plain.reuse = None
-    score(plain)
+    score(scoring(root, name, f"resources.actors={actors}"))
     expected = digests(root / "one" / "scores")
     assert digests(root / name / "scores") == expected
     assert sum(n.startswith("tiles/part-") for n in expected) >= 25
@@ -56,9 +63,7 @@ def test_bytes_do_not_depend_on_the_number_of_actors(root, actors):
 
 def test_only_lost_parts_are_scored_again(root):
     take_over(root, "lost")
-    plain = scoring(root, "lost")
-    plain.reuse = None
-    score(plain)
+    score(scoring(root, "lost"))
     scores = root / "lost" / "scores"
     before = {p: p.stat().st_mtime_ns for p in (scores / "tiles").iterdir()}
     lost = [scores / "tiles" / "part-000000003.parquet", scores / "tiles" / "part-000000011.parquet"]
@@ -67,17 +72,14 @@ def test_only_lost_parts_are_scored_again(root):
     (scores / "tiles" / ".tmp-part-000000005.parquet-dead").write_bytes(b"half")
     (scores / "_STARTED.json").write_bytes((scores / "_MANIFEST.json").read_bytes())
     (scores / "_MANIFEST.json").unlink()
-    score(plain)
+    score(scoring(root, "lost"))
     changed = {p.name for p, time in before.items() if p.stat().st_mtime_ns != time}
     assert changed == {p.name for p in lost}
     assert digests(scores) == digests(root / "one" / "scores")
 
 
 def test_keep_decides_what_is_kept_and_nothing_else(root):
-    for keep in ("top", "labelled"):
-        take_over(root, keep)
-        plain = scoring(root, keep, f"keep={keep}")
-        plain.reuse = None
-        score(plain)
-        for name in ("ranks.parquet", "top.parquet", "histogram.parquet"):
-            assert (root / keep / "scores" / name).read_bytes() == (root / "one" / "scores" / name).read_bytes()
+    take_over(root, "labelled")
+    score(scoring(root, "labelled", "keep=labelled"))
+    for name in ("ranks.parquet", "top.parquet", "histogram.parquet"):
+        assert (root / "labelled" / "scores" / name).read_bytes() == (root / "one" / "scores" / name).read_bytes()

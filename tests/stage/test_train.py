@@ -1,11 +1,10 @@
-"""Training: the weights depend on the seed alone, two workers agree, a killed training goes on, and it learns."""
+"""Training: it learns, two workers learn what one does, and labels reach the network as they were counted."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 from transformers import AutoModel
 
 from recsys.stage._corpus import Corpus
@@ -30,31 +29,24 @@ def fit(root: Path, name: str, *overrides: str) -> dict:
     return train(job("train", f"store.root={root}", f"name={name}", *MODEL, *overrides))
 
 
-def weights(root: Path, name: str) -> dict[str, np.ndarray]:
-    return load_file(root / name / "model" / "model.safetensors")
-
-
 def test_training_learns_and_leaves_a_hugging_face_folder(root):
-    manifest = fit(root, "one", "training.epochs=3")
+    manifest = fit(root, "one", "training.epochs=2")
     losses = [h["train_loss"] for h in manifest["history"]]
-    assert len(losses) == 3
+    assert len(losses) == 2
     assert losses[-1] < losses[0]
     assert manifest["outputs"] == ["relevance", "click", "purchase"]
     AutoModel.from_pretrained(root / "one" / "model")
     assert not (root / "one" / "model" / "_train").exists()
 
 
-def test_the_same_seed_gives_the_same_weights(root):
-    fit(root, "again", "training.epochs=3")
-    first, second = weights(root, "one"), weights(root, "again")
-    assert all(np.array_equal(first[n], second[n]) for n in first)
-
-
 def test_two_workers_learn_what_one_does(root):
-    one = fit(root, "single", "training.epochs=1")
-    two = fit(root, "double", "training.epochs=1", "resources.train_workers=2")
+    """Equal batches and equal initial weights: what differs is the order of float sums and how a batch is averaged."""
+    one = json.loads((root / "one" / "model" / "_MANIFEST.json").read_text())
+    two = fit(root, "two", "training.epochs=2", "resources.train_workers=2")
     assert two["fingerprint"] == one["fingerprint"]
-    np.testing.assert_allclose(two["history"][0]["train_loss"], one["history"][0]["train_loss"], rtol=0.05)
+    for mine, theirs in zip(two["history"], one["history"], strict=True):
+        np.testing.assert_allclose(mine["train_loss"], theirs["train_loss"], rtol=0.05)
+        np.testing.assert_allclose(mine["validation_loss"], theirs["validation_loss"], rtol=0.05)
 
 
 def test_a_model_that_learns_needs_train_labels(root):
@@ -98,4 +90,4 @@ def test_early_stopping_waits_for_its_patience():
 
 def test_history_is_kept_in_the_manifest(root):
     manifest = json.loads((root / "one" / "model" / "_MANIFEST.json").read_text())
-    assert [h["epoch"] for h in manifest["history"]] == [1, 2, 3]
+    assert [h["epoch"] for h in manifest["history"]] == [1, 2]
