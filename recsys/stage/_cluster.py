@@ -10,6 +10,7 @@ if (Path.home() / ".ray" / "auth_token").exists():
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
+from ray._private.utils import read_ray_address
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from recsys.stage._job import Job
@@ -22,9 +23,9 @@ SPARE_CPUS = 2  # logical CPUs beside the scoring actors, so that Ray's own task
 def connect(job: Job) -> None:
     """Joins the cluster this process belongs to, else starts a local one. Refuses a store some node cannot see."""
     if not ray.is_initialized():
-        try:
+        if _started_before():
             ray.init(address="auto", logging_level=logging.WARNING, log_to_driver=False)
-        except ConnectionError:
+        else:
             os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray Data makes its core warn of every actor pool
             cpus = (os.cpu_count() or 1) + SPARE_CPUS
             ray.init(
@@ -40,6 +41,12 @@ def connect(job: Job) -> None:
     context.enable_rich_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns of progress bars that are off on purpose
     check_store(job.store.root)
+
+
+def _started_before() -> bool:
+    """Whether somebody runs a cluster here (`ray start`, or the job server). Another driver's own Ray is not one: it
+    ends with that driver."""
+    return "RAY_ADDRESS" in os.environ or read_ray_address() is not None
 
 
 def check_store(root: str) -> None:
