@@ -15,7 +15,7 @@ SMALL_SHOP = (
     "source.judgments_per_query=12",
     "source.num_sessions=150",
 )
-QUICK_REPORT = ("report.balanced.num_replicates=20", "report.reliability.num_replicates=20")
+QUICK_REPORT = ("report.balanced.num_replicates=100", "report.reliability.num_replicates=100")
 
 
 def job(verb: str, *overrides: str) -> Any:

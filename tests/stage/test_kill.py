@@ -19,7 +19,7 @@ TILES = ("tiles.queries=4", "tiles.items=8", "tiles.labelled=200", "keep=every")
 def start(root: Path, name: str, *overrides: str) -> subprocess.Popen[bytes]:
     """A scoring driver in its own process group, as a user would start it."""
     command = [sys.executable, "-m", "ray_jobs.pipeline", f"store.root={root}", f"name={name}", "model=bm25"]
-    arguments = [*SMALL_SHOP, *TILES, "report=[reliability]", "report.reliability.num_replicates=5", *overrides]
+    arguments = [*SMALL_SHOP, *TILES, "report=[reliability]", "report.reliability.num_replicates=100", *overrides]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     return subprocess.Popen([*command, *arguments], cwd=ROOT, env=environment, start_new_session=True)
 
