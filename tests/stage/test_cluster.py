@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -27,7 +28,12 @@ def cluster(tmp_path_factory):
     """`ray start --head` and a second node, as an administrator would start them; the address of its dashboard."""
     folder = Path("/tmp") / f"r{uuid.uuid4().hex[:6]}"  # short: Unix sockets have short names
     environment = clean_environment(folder)
-    ports = ["--port=26379", "--dashboard-port=28265", "--ray-client-server-port=20001"]
+    ports = [
+        "--port=26379",
+        "--dashboard-port=28265",
+        "--ray-client-server-port=20001",
+        "--dashboard-agent-listen-port=28365",
+    ]
     head = [str(RAY), "start", "--head", "--num-cpus=4", "--disable-usage-stats", f"--temp-dir={folder}", *ports]
     subprocess.run(head, env=environment, check=True, capture_output=True, timeout=120)
     yield environment
@@ -56,7 +62,14 @@ def submit(environment: dict[str, str], *arguments: str) -> subprocess.Completed
         "report=[reliability]",
         *arguments,
     ]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    deadline = time.monotonic() + 90
+    while True:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False
+        )
+        if "No available agent" not in done.stdout + done.stderr or time.monotonic() > deadline:
+            return done
+        time.sleep(3)  # the head answers before its agent is up
 
 
 def upload_bytes() -> int:
