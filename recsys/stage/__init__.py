@@ -1,1 +1,1 @@
-"""stage."""
+"""One file per verb: the only rooms that import Ray."""

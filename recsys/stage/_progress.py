@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Callable
+from threading import Event, Thread
 
 log = logging.getLogger("recsys")
 INTERVAL_S = 2.0
@@ -59,3 +61,27 @@ class Progress:
             remaining,
             f", {note}" if note else "",
         )
+
+
+class Watch:
+    """Looks now and then while others work, and once more when they are done."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self.look = look
+        self.stop = Event()
+        self.thread = Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+        self.look()
+
+    def _watch(self) -> None:
+        pause = 0.5
+        while not self.stop.wait(pause):
+            started = time.monotonic()
+            self.look()
+            pause = max(0.5, 10 * (time.monotonic() - started))

@@ -2,10 +2,8 @@
 
 import dataclasses
 import logging
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,7 @@ from recsys.scorer import Scorer
 from recsys.stage._cluster import num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job
-from recsys.stage._progress import Progress
+from recsys.stage._progress import Progress, Watch
 from recsys.store import Folder
 from recsys.tile import Frozen, TileScorer
 
@@ -186,7 +184,7 @@ def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> li
         num_cpus=0 if gpu else job.resources.cpus_per_actor,
     )
     rows: list[dict[str, Any]] = []
-    with _Watch(work.folder.join(cut.sub), tiles, cut.pairs_of, progress):
+    with Watch(_Committed(work.folder.join(cut.sub), tiles, cut.pairs_of, progress).look):
         try:
             for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow"):
                 rows.extend(batch.to_pylist())
@@ -204,30 +202,13 @@ def _chunks(tiles: list[Tile], wanted: int) -> list[list[Tile]]:
     return [block[a:b] for block in blocks.values() for a, b in grid.spans(0, len(block), -(-len(block) // pieces))]
 
 
-class _Watch:
-    """Tells progress from the parts that are committed, while others work."""
+class _Committed:
+    """Tells progress from the parts that are committed."""
 
     def __init__(self, folder: Folder, tiles: list[Tile], pairs_of: Callable[[Tile], int], progress: Progress) -> None:
         self.folder, self.progress = folder, progress
         self.open = {f"{t.name}.parquet": pairs_of(t) for t in tiles}
-        self.stop = Event()
-        self.thread = Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> None:
-        self.thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        self.thread.join()
-        self._look()
-
-    def _watch(self) -> None:
-        pause = 0.5
-        while not self.stop.wait(pause):
-            started = time.monotonic()
-            self._look()
-            pause = max(0.5, 10 * (time.monotonic() - started))
-
-    def _look(self) -> None:
+    def look(self) -> None:
         for name in [n for n in self.folder.names() if n in self.open]:
             self.progress.step(self.open.pop(name))

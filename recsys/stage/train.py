@@ -8,7 +8,6 @@ import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any, ClassVar
 
 from recsys import seed as seeds
@@ -18,7 +17,7 @@ from recsys.stage._cluster import connect, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job, perform
 from recsys.stage._pairs import labelled_pairs
-from recsys.stage._progress import duration
+from recsys.stage._progress import Watch, duration
 from recsys.store import Folder, Plan, describe
 from recsys.target import Target
 
@@ -115,7 +114,7 @@ def _train_supervised(job: TrainJob, corpus: Corpus, folder: Folder, made: Path)
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     )
-    with _Tail(scratch, PROGRESS):
+    with Watch(_Epochs(scratch, PROGRESS).look):
         result = trainer.fit()
     assert result.checkpoint is not None
     with result.checkpoint.as_directory() as checkpoint:
@@ -130,27 +129,13 @@ def _train_supervised(job: TrainJob, corpus: Corpus, folder: Folder, made: Path)
     }
 
 
-class _Tail:
+class _Epochs:
     """Tells each epoch as it ends."""
 
     def __init__(self, folder: Folder, name: str) -> None:
         self.folder, self.name, self.told = folder, name, 0
-        self.stop = Event()
-        self.thread = Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> None:
-        self.thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        self.thread.join()
-        self._look()
-
-    def _watch(self) -> None:
-        while not self.stop.wait(1.0):
-            self._look()
-
-    def _look(self) -> None:
+    def look(self) -> None:
         if not self.folder.exists(self.name):
             return
         now = self.folder.read_json(self.name)
