@@ -28,10 +28,15 @@ MANIFEST, STARTED, REUSED, RUN = "_MANIFEST.json", "_STARTED.json", "_REUSED.jso
 TEMPORARY = ".tmp-"
 
 
+def located(uri: str) -> str:
+    """A URI as it is; a local path made absolute, since workers may stand in another folder."""
+    return uri if "://" in uri else os.path.abspath(os.path.expanduser(uri))
+
+
 def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     """The filesystem and path of a local path or any URI that pyarrow or fsspec opens."""
     if "://" not in uri:
-        return pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(uri))
+        return pafs.LocalFileSystem(), located(uri)
     try:
         return pafs.FileSystem.from_uri(uri)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

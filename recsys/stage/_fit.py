@@ -5,6 +5,7 @@ Shapes: P labelled pairs, B pairs of a batch, T outputs.
 
 import json
 import math
+import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ def work(config: dict[str, Any]) -> None:
     run: Run = config["run"]
     training, outputs = job.training, tuple(config["outputs"])
     use_threads(training.threads)
+    if os.path.isdir(config["standing"]):
+        os.chdir(config["standing"])
     corpus = Corpus(run.folder("corpus"), run.manifest("corpus"))
     queries, items = corpus.table("queries", ["query_id", "text"]), corpus.table("items", ["item_id", "text"])
     pairs = labelled_pairs(corpus, job.target, "train")

@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import Any, ClassVar, TypeVar
 
 from recsys import __version__
-from recsys.store import Folder, Plan, Run, describe
+from recsys.store import Folder, Plan, Run, describe, located
 
 log = logging.getLogger("recsys")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours are enough
@@ -63,7 +63,8 @@ class Job:
 
     @property
     def run(self) -> Run:
-        return Run(self.store.root, self.name, self.reuse)
+        """The run's folders, located: what workers elsewhere are given."""
+        return Run(located(self.store.root), self.name, self.reuse)
 
     def plan(self, inputs: dict[str, str]) -> Plan:
         """This stage's plan, given the fingerprints of what it reads."""

@@ -21,7 +21,7 @@ from recsys.stage._cluster import num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job
 from recsys.stage._progress import Progress, Watch
-from recsys.store import Folder
+from recsys.store import Folder, Run
 from recsys.tile import Frozen, TileScorer
 
 log = logging.getLogger("recsys")
@@ -32,7 +32,8 @@ CHUNKS_PER_ACTOR = 4  # so that no actor is idle long at the end
 class Work:
     """What an actor needs to know to score tiles of this run: small, and the same for all of them."""
 
-    job: Job
+    job: Job  # for its resources
+    run: Run
     model: Model
     keep: str
     top_k: int
@@ -41,10 +42,10 @@ class Work:
     fingerprint: str
 
     def corpus(self) -> Corpus:
-        return Corpus(self.job.run.folder("corpus"), self.job.run.manifest("corpus"))
+        return Corpus(self.run.folder("corpus"), self.run.manifest("corpus"))
 
     def scorer(self, device: str) -> Scorer:
-        scorer = self.model.load(self.job.run.folder("model").fetch(), device)
+        scorer = self.model.load(self.run.folder("model").fetch(), device)
         use_threads(self.threads)
         return scorer
 

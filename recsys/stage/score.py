@@ -86,6 +86,7 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     connect(job)
     work = Work(
         job=job.part(Job),
+        run=job.run,
         model=job.model,
         keep=job.keep,
         top_k=job.top_k,

@@ -4,6 +4,7 @@ Shapes: P labelled pairs, B pairs of a batch, T outputs.
 """
 
 import json
+import os
 import logging
 import tempfile
 from dataclasses import dataclass
@@ -102,7 +103,13 @@ def _train_supervised(job: TrainJob, corpus: Corpus, folder: Folder, made: Path)
 
     scratch = folder.join(WORK)
     gpu = uses_gpu(job)
-    config = {"job": job, "outputs": list(train_pairs.outputs), "progress": scratch, "run": job.run}
+    config = {
+        "job": job,
+        "run": job.run,
+        "outputs": list(train_pairs.outputs),
+        "progress": scratch,
+        "standing": os.getcwd(),  # Ray Train moves its workers elsewhere, and model.pretrained may be relative
+    }
     trainer = TorchTrainer(
         work,
         train_loop_config=config,

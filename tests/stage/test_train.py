@@ -39,6 +39,12 @@ def test_training_learns_and_leaves_a_hugging_face_folder(root):
     assert not (root / "one" / "model" / "_train").exists()
 
 
+def test_relative_paths_mean_the_folder_the_command_was_given_in(root, monkeypatch):
+    monkeypatch.chdir(root)
+    fit(Path("."), "pretrained", "training.epochs=1", "model.pretrained=one/model")
+    assert (root / "pretrained" / "model" / "_MANIFEST.json").exists()
+
+
 def test_two_workers_learn_what_one_does(root):
     """Equal batches and equal initial weights: what differs is the order of float sums and how a batch is averaged."""
     one = json.loads((root / "one" / "model" / "_MANIFEST.json").read_text())
