@@ -5,9 +5,10 @@ from recsys.model._threads import use_threads
 from recsys.model.bm25 import Bm25
 from recsys.model.cross_encoder import CrossEncoder
 from recsys.model.random import Random
+from recsys.model.split_encoder import SplitEncoder
 from recsys.model.two_tower import TwoTower
 
-OPTIONS = {"random": Random, "bm25": Bm25, "two_tower": TwoTower, "cross_encoder": CrossEncoder}
+OPTIONS = {"random": Random, "bm25": Bm25, "two_tower": TwoTower, "cross_encoder": CrossEncoder, "split_encoder": SplitEncoder}
 
 __all__ = [
     "OPTIONS",
@@ -15,6 +16,7 @@ __all__ = [
     "CrossEncoder",
     "Model",
     "Random",
+    "SplitEncoder",
     "Supervised",
     "TwoTower",
     "Unsupervised",

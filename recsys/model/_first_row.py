@@ -12,7 +12,7 @@ from transformers.models.bert.modeling_bert import BertLayer
 from transformers.models.roberta.modeling_roberta import RobertaLayer
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaLayer
 
-_LAYERS = (BertLayer, RobertaLayer, XLMRobertaLayer)
+LAYERS = (BertLayer, RobertaLayer, XLMRobertaLayer)
 
 
 def keep_first_row(model: PreTrainedModel) -> None:
@@ -21,7 +21,7 @@ def keep_first_row(model: PreTrainedModel) -> None:
     For inference alone, and for an attention that gets a mask per input or none (attn_implementation="sdpa").
     """
     encoder = getattr(model.base_model, "encoder", None)
-    if encoder is not None and isinstance(encoder.layer[-1], _LAYERS):
+    if encoder is not None and isinstance(encoder.layer[-1], LAYERS):
         encoder.layer[-1] = FirstRow(encoder.layer[-1])
 
 

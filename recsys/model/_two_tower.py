@@ -5,6 +5,7 @@ Shapes: Q queries, I items, P pairs, B texts of a batch, W tokens, D dimensions,
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,13 +64,19 @@ def build(
 
 def load(option: Transformer, folder: Path, device: str) -> Scorer:
     """See `Model.load`."""
-    settings = read_settings(folder, model="two_tower")
+    network = open_network(folder, read_settings(folder, model="two_tower"))
+    dtype = choose_dtype(option.dtype, device)
+    return TwoTowerScorer(network, device=device, dtype=dtype, budget=choose_budget(option.batch_tokens, device))
+
+
+def open_network(folder: Path, settings: dict[str, Any]) -> "TwoTowerNetwork":
+    """The network that `TwoTowerNetwork.save` wrote, with the settings beside it."""
     try:
         model = AutoModel.from_pretrained(str(folder))
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
         heads = load_file(folder / _HEADS)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{folder} is not a complete two_tower: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{folder} is not a complete {settings['model']}: {str(error).splitlines()[0]}") from error
     network = TwoTowerNetwork(
         model,
         tokenizer,
@@ -78,8 +85,7 @@ def load(option: Transformer, folder: Path, device: str) -> Scorer:
         max_item_tokens=settings["max_item_tokens"],
     )
     network.heads.load_state_dict(heads)
-    dtype = choose_dtype(option.dtype, device)
-    return TwoTowerScorer(network, device=device, dtype=dtype, budget=choose_budget(option.batch_tokens, device))
+    return network
 
 
 def _num_tokens(option: Transformer, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -145,14 +151,15 @@ class TwoTowerNetwork(Network):
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
         query_BD = self.embed(batch["query_ids"], batch["query_mask"])
         item_BD = self.embed(batch["item_ids"], batch["item_mask"])
+        return self.compare(query_BD, item_BD)
+
+    def compare(self, query_BD: torch.Tensor, item_BD: torch.Tensor) -> torch.Tensor:
+        """logit_BT of texts that stand side by side."""
         return (self.heads.turned(query_BD) * item_BD).sum(-1).T + self.heads.bias()
 
     def embed(self, ids_BW: torch.Tensor, mask_BW: torch.Tensor | None) -> torch.Tensor:
-        """Mean over the tokens, length 1, float32; BD."""
-        hidden_BWD = self.model(input_ids=ids_BW, attention_mask=mask_BW).last_hidden_state.float()
-        if mask_BW is None:
-            return torch.nn.functional.normalize(hidden_BWD.mean(1), dim=-1)
-        return torch.nn.functional.normalize((hidden_BWD * mask_BW[:, :, None]).sum(1), dim=-1)
+        """The vectors of a batch of texts; BD, float32."""
+        return pooled(self.model(input_ids=ids_BW, attention_mask=mask_BW).last_hidden_state, mask_BW)
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder)
@@ -160,6 +167,13 @@ class TwoTowerNetwork(Network):
         save_file({n: p.detach().cpu().contiguous() for n, p in self.heads.state_dict().items()}, folder / _HEADS)
         settings = {"max_query_tokens": self.max_query_tokens, "max_item_tokens": self.max_item_tokens}
         write_settings(folder, model="two_tower", outputs=self.outputs, settings=settings)
+
+
+def pooled(hidden_BWD: torch.Tensor, mask_BW: torch.Tensor | None) -> torch.Tensor:
+    """Mean over the tokens, length 1; BD, float32."""
+    hidden_BWD = hidden_BWD.float()
+    mean_BD = hidden_BWD.mean(1) if mask_BW is None else (hidden_BWD * mask_BW[:, :, None]).sum(1)
+    return torch.nn.functional.normalize(mean_BD, dim=-1)
 
 
 @dataclass(frozen=True)
