@@ -89,7 +89,7 @@ def run(verb: str, work: Callable[[Any], Any]) -> None:
         main()
     except DryRun:
         sys.exit(0)
-    except (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, FloatingPointError, OSError) as error:
         sys.stderr.write(f"error: {one_line(error)}\n")
         sys.exit(2)
     except KeyboardInterrupt:

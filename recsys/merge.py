@@ -1,9 +1,10 @@
 """Add up the counters of a run's tiles: exact ranks, the top K and the histogram of every query. No Ray in it.
 
-One part is in memory at a time. Sums are integers, so the order of the parts does not matter.
+Parts are read one at a time. Sums are integers, so the order of the parts does not matter.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -13,43 +14,79 @@ from recsys.grid import Market
 from recsys.tables import RANKS, TOP
 from recsys.tile import Counters
 
+_PENDING_ROWS = 1_000_000
+
+
+class _Total:
+    """A running total of tables. Those that come are kept until they outweigh it, so that adding n of them costs
+    n log n, and memory stays within twice the total."""
+
+    def __init__(self, reduce: Callable[[pa.Table], pa.Table]) -> None:
+        self._reduce = reduce
+        self._tables: list[pa.Table] = []
+        self._settled = 0  # rows of the first table, which is reduced
+
+    def add(self, table: pa.Table) -> None:
+        self._tables.append(table)
+        if sum(t.num_rows for t in self._tables[1:]) > max(self._settled, _PENDING_ROWS):
+            self.table()
+
+    def table(self) -> pa.Table:
+        """The total of all tables so far."""
+        assert self._tables
+        if len(self._tables) > 1 or not self._settled:
+            self._tables = [self._reduce(pa.concat_tables(self._tables)).combine_chunks()]
+            self._settled = max(1, self._tables[0].num_rows)
+        return self._tables[0]
+
 
 class Merged:
     """Running totals over tiles; `add` in any order, then read the three tables."""
 
     def __init__(self, top_k: int) -> None:
-        self.top_k = top_k
-        self._histogram: pa.Table | None = None
-        self._labelled: pa.Table | None = None
-        self._top: pa.Table | None = None
+        keys = ["query_row", "output"]
+        self._histogram = _Total(partial(_sum, keys=[*keys, "bin"], values=["count"]))
+        self._labelled = _Total(partial(_sum, keys=[*keys, "item_row"], values=["num_above", "num_tied"]))
+        self._top = _Total(partial(_best, k=top_k))
 
     def add(self, counters: Counters) -> None:
-        keys = ["query_row", "output"]
-        self._histogram = _sum(self._histogram, counters.histogram, [*keys, "bin"], ["count"])
-        self._labelled = _sum(self._labelled, counters.labelled, [*keys, "item_row"], ["num_above", "num_tied"])
-        self._top = _best(self._top, counters.top, self.top_k)
+        self._histogram.add(counters.histogram)
+        self._labelled.add(counters.labelled)
+        self._top.add(counters.top)
 
     @property
     def histogram(self) -> pa.Table:
         """query_row, output, bin, count: every pair of the grid once per output."""
-        assert self._histogram is not None
-        return self._histogram
+        return self._histogram.table()
 
     def num_pairs(self) -> int:
         """Pairs counted, from the histogram of the first output: an independent count of what was scored."""
         first = self.histogram["output"][0]
         return pc.sum(self.histogram.filter(pc.equal(self.histogram["output"], first))["count"]).as_py()
 
-    def ranks(self, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray, grid: "Grid") -> pa.Table:
-        """RANKS of all labelled pairs.
+    def ranks(
+        self, labelled_P2: np.ndarray, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray, grid: "Grid"
+    ) -> pa.Table:
+        """RANKS of all labelled pairs, labelled_P2 (query row, item row), for every output.
 
         Where only candidates were scored, the items that were not stand tied below them. An item of another market
         than its query's, which is never shown there, stands behind all that are.
         """
-        assert self._labelled is not None
+        labelled, histogram = self._labelled.table(), self.histogram
+        outputs = pc.unique(histogram["output"]).to_pylist()
+        asked = pa.table(
+            {
+                "query_row": np.repeat(labelled_P2[:, 0], len(outputs)),
+                "item_row": np.repeat(labelled_P2[:, 1], len(outputs)),
+                "output": pa.array(outputs * len(labelled_P2), pa.string()),
+            }
+        )
         order = [("query_row", "ascending"), ("item_row", "ascending"), ("output", "ascending")]
-        totals = self.histogram.group_by(["query_row", "output"], use_threads=False).aggregate([("count", "sum")])
-        table = self._labelled.join(totals, keys=["query_row", "output"]).sort_by(order)
+        totals = histogram.group_by(["query_row", "output"], use_threads=False).aggregate([("count", "sum")])
+        table = asked.join(labelled, keys=["query_row", "item_row", "output"])
+        table = table.join(totals, keys=["query_row", "output"]).sort_by(order)
+        for name in ("num_above", "num_tied", "count_sum"):  # null where nothing of the query was scored
+            table = table.set_column(table.column_names.index(name), name, pc.fill_null(table[name], 0))
         query_row_N, item_row_N = table["query_row"].to_numpy(), table["item_row"].to_numpy()
         scored_N = table["count_sum"].to_numpy()
         num_items_N, within_N = grid.num_items(query_row_N), grid.within(query_row_N, item_row_N)
@@ -68,8 +105,7 @@ class Merged:
 
     def top(self, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) -> pa.Table:
         """TOP: the K best items of each query and output, best first."""
-        assert self._top is not None
-        table = self._top
+        table = self._top.table()
         columns = {
             "query_id": query_ids.take(table["query_row"]),
             "output": table["output"],
@@ -99,8 +135,8 @@ class Grid:
         )
 
     def num_items(self, query_row_N: np.ndarray) -> np.ndarray:
-        """int64: items of the query's market."""
-        size_N = np.zeros(len(query_row_N), np.int64)
+        """int64: items of the query's market; of the whole catalogue for a query whose market has none."""
+        size_N = np.full(len(query_row_N), self._stride, np.int64)
         for m in self._markets:
             size_N[(query_row_N >= m.query_start) & (query_row_N < m.query_stop)] = m.item_stop - m.item_start
         return size_N
@@ -120,17 +156,15 @@ class Grid:
         return np.isin(query_row_N * self._stride + item_row_N, self._candidates)
 
 
-def _sum(total: pa.Table | None, more: pa.Table, keys: list[str], values: list[str]) -> pa.Table:
-    both = more if total is None else pa.concat_tables([total, more])
-    summed = both.group_by(keys, use_threads=False).aggregate([(v, "sum") for v in values])
+def _sum(tables: pa.Table, keys: list[str], values: list[str]) -> pa.Table:
+    summed = tables.group_by(keys, use_threads=False).aggregate([(v, "sum") for v in values])
     return summed.rename_columns([n.removesuffix("_sum") for n in summed.column_names]).select([*keys, *values])
 
 
-def _best(total: pa.Table | None, more: pa.Table, k: int) -> pa.Table:
-    both = more if total is None else pa.concat_tables([total, more])
+def _best(tables: pa.Table, k: int) -> pa.Table:
     order = [("query_row", "ascending"), ("output", "ascending"), ("score", "descending"), ("item_row", "ascending")]
-    both = both.sort_by(order)
-    return both.filter(pc.less_equal(_rank_in_group(both), k)).combine_chunks()
+    ordered = tables.sort_by(order)
+    return ordered.filter(pc.less_equal(_rank_in_group(ordered), k))
 
 
 def _rank_in_group(table: pa.Table) -> pa.Array:

@@ -4,8 +4,6 @@ import hashlib
 
 import numpy as np
 
-MASK_64 = np.uint64(0xFFFFFFFFFFFFFFFF)
-
 
 def seed(run_seed: int, stage: str, part: str | int = "") -> int:
     """A 63-bit seed for one part of one stage."""

@@ -4,6 +4,7 @@ A run is one folder `<root>/<name>` with one folder per stage. A stage folder is
 the folder is unfinished. Only what is deterministic goes into files that count; timings go to `_RUN.json`.
 """
 
+import atexit
 import hashlib
 import io
 import json
@@ -26,6 +27,7 @@ import pyarrow.parquet as pq
 SCHEMA_VERSION = 1
 MANIFEST, STARTED, REUSED, RUN = "_MANIFEST.json", "_STARTED.json", "_REUSED.json", "_RUN.json"
 TEMPORARY = ".tmp-"
+PROGRESS = ("labelled", "tiles", "_train")  # folders of a stage from which it resumes
 
 
 def located(uri: str) -> str:
@@ -54,9 +56,14 @@ def canonical_json(value: Any) -> str:
 
 
 def describe(value: Any) -> Any:
-    """A plain JSON description of configured objects: dataclasses become {'type': class, field: value}."""
+    """A plain JSON description of configured objects: dataclasses become {'type': class, field: value}.
+
+    Fields that a class names in `not_semantic` change no result, and are left out.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {"type": type(value).__name__} | {f.name: describe(getattr(value, f.name)) for f in fields(value)}
+        left_out = getattr(value, "not_semantic", ())
+        named = {f.name: describe(getattr(value, f.name)) for f in fields(value) if f.name not in left_out}
+        return {"type": type(value).__name__} | named
     if isinstance(value, dict):
         return {str(k): describe(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -101,8 +108,7 @@ class Folder:
 
     def names(self) -> list[str]:
         """Sorted names of the files directly in it, temporary ones left out."""
-        selector = pafs.FileSelector(self.path, allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
+        infos = self._infos("", recursive=False)
         return sorted(i.base_name for i in infos if i.is_file and not i.base_name.startswith(TEMPORARY))
 
     def write(self, name: str, data: bytes | pa.Buffer) -> None:
@@ -155,6 +161,16 @@ class Folder:
     def remove(self, name: str) -> None:
         self.filesystem.delete_file(posixpath.join(self.path, name))
 
+    def holds_progress(self) -> bool:
+        """Whether an unfinished stage has committed what a resumed one would take over."""
+        infos = [i for name in PROGRESS for i in self._infos(name, recursive=True)]
+        return any(i.is_file and not i.base_name.startswith(TEMPORARY) for i in infos)
+
+    def _infos(self, name: str, *, recursive: bool) -> list[pafs.FileInfo]:
+        path = posixpath.join(self.path, name) if name else self.path
+        selector = pafs.FileSelector(path, allow_not_found=True, recursive=recursive)
+        return self.filesystem.get_file_info(selector)
+
     def remove_temporary(self) -> None:
         """Removes what killed writers left behind, in this folder and those below."""
         if self.is_local:
@@ -166,6 +182,7 @@ class Folder:
         if self.is_local:
             return Path(self.path)
         local = Path(tempfile.mkdtemp(prefix="recsys-"))
+        atexit.register(shutil.rmtree, local, ignore_errors=True)
         pafs.copy_files(self.path, str(local), source_filesystem=self.filesystem)
         return local
 
@@ -260,10 +277,13 @@ class Run:
         for name in (MANIFEST, STARTED):
             if folder.exists(name):
                 before = folder.read_json(name)
-                if before["fingerprint"] != plan.fingerprint:
+                if before["fingerprint"] == plan.fingerprint:
+                    return before if name == MANIFEST else None
+                if name == MANIFEST or folder.holds_progress():
                     raise ValueError(self._clash(plan, before))
-                return before if name == MANIFEST else None
         if self.reuse is not None:
+            if not Folder.open(self.root).exists(self.reuse):
+                raise ValueError(f"reuse={self.reuse}: there is no such run under {self.root}")
             other = Run(self.root, self.reuse).folder(plan.stage)
             if other.exists(MANIFEST) and other.read_json(MANIFEST)["fingerprint"] == plan.fingerprint:
                 folder.write_json(REUSED, {"run": self.reuse, "fingerprint": plan.fingerprint})
@@ -281,6 +301,10 @@ class Run:
     def begin(self, plan: Plan) -> Folder:
         """Opens the stage's folder for work; what an interrupted attempt committed is still there."""
         folder = Folder.open(self.root).join(self.name, plan.stage)
+        if folder.exists(STARTED) and folder.read_json(STARTED)["fingerprint"] != plan.fingerprint:
+            folder.delete()  # it holds no progress, or `done` had refused
+        if folder.exists(REUSED):
+            folder.remove(REUSED)  # the run it was taken from is gone
         folder.remove_temporary()
         folder.write_json(STARTED, plan.content | {"fingerprint": plan.fingerprint})
         return folder

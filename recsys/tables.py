@@ -216,7 +216,7 @@ RAW = {c.name: c for c in (ITEMS, QUERIES, JUDGMENTS, IMPRESSIONS)}
 
 SPLIT = Column(name="split", type=pa.string(), meaning="which part of the queries: fixed by a hash", values=SPLITS)
 
-LABELS = Contract(  # one row per (query, item, target, label); click and purchase are summed over impressions
+LABELS = Contract(  # one row per (query, item, target, label) and values of further columns; outcomes are summed
     name="labels",
     key=("query_id", "item_id", "target", "label"),
     extra=True,

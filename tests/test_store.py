@@ -1,6 +1,7 @@
 """Files appear whole or not at all; a run knows what it has done, and refuses other work under its name."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,11 +104,14 @@ def test_a_stage_is_done_once_and_other_work_is_refused(tmp_path):
     assert run.done(plan(k1=1.2)) is None
     folder = run.begin(plan(k1=1.2))
     folder.write(".tmp-part-dead", b"half")
+    assert run.done(plan(k1=1.5)) is None  # nothing is there that would be lost
+    folder.join("tiles").write("part-0", b"x")
     with pytest.raises(ValueError, match=r"run 'r' already holds corpus/.*k1: 1.2 -> 1.5.*another name"):
         run.done(plan(k1=1.5))
     assert run.done(plan(k1=1.2)) is None
     with pytest.raises(ValueError, match="has no finished corpus"):
         run.manifest("corpus")
+    folder.join("tiles").delete()
     manifest = run.close(folder, plan(k1=1.2), {"rows": {}}, {"seconds": 1})
     assert run.done(plan(k1=1.2)) == manifest == run.manifest("corpus")
     with pytest.raises(ValueError, match=r"k1: 1.2 -> 1.5"):
@@ -127,6 +131,30 @@ def test_reuse_takes_over_what_matches_without_copying(tmp_path):
     assert third.done(plan(a=1)) is not None
     assert Run(str(tmp_path), "third").folder("corpus").read("data") == b"x"
     assert os.listdir(tmp_path / "third" / "corpus") == ["_REUSED.json"]
+
+
+def test_an_attempt_that_left_nothing_makes_room_for_another(tmp_path):
+    run = Run(str(tmp_path), "r")
+    run.begin(plan(a=1)).write("table.parquet", b"x")
+    folder = run.begin(plan(a=2))
+    assert folder.names() == ["_STARTED.json"]
+    assert folder.read_json("_STARTED.json")["config"] == {"a": 2}
+
+
+def test_a_run_to_reuse_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"reuse=nope: there is no such run"):
+        Run(str(tmp_path), "r", reuse="nope").done(plan(a=1))
+
+
+def test_when_the_reused_run_is_gone_the_work_is_done_again(tmp_path):
+    first, second = Run(str(tmp_path), "first"), Run(str(tmp_path), "second", reuse="first")
+    first.close(first.begin(plan(a=1)), plan(a=1), {}, {})
+    assert second.done(plan(a=1)) is not None
+    shutil.rmtree(tmp_path / "first")
+    second = Run(str(tmp_path), "second")
+    assert second.done(plan(a=1)) is None
+    second.close(second.begin(plan(a=1)), plan(a=1), {}, {})
+    assert second.manifest("corpus")["config"] == {"a": 1}
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "_x"])

@@ -76,12 +76,17 @@ def scorer(folder: Folder, score_TQI, frozen, *, keep="every", top_k=3, candidat
     )
 
 
-def totals(folder: Folder, tiles, num_queries: int, num_items: int, candidate_P2=None, top_k=3):
+def totals(folder: Folder, frozen: Frozen, tiles, num_queries: int, num_items: int, candidate_P2=None, top_k=3):
     merged = merge.merge((tile.read_counters(folder, t) for t in tiles), top_k)
     query_ids, item_ids = ids("query", num_queries)["query_id"], ids("item", num_items)["item_id"]
     asked = merge.Grid([grid.Market(0, num_queries, 0, num_items)], candidate_P2, num_items)
     order = [("query_row", "ascending"), ("output", "ascending"), ("bin", "ascending")]
-    return merged.histogram.sort_by(order), merged.ranks(query_ids, item_ids, asked), merged.top(query_ids, item_ids)
+    ranks = merged.ranks(labelled(frozen), query_ids, item_ids, asked)
+    return merged.histogram.sort_by(order), ranks, merged.top(query_ids, item_ids)
+
+
+def labelled(frozen: Frozen) -> np.ndarray:
+    return np.stack([frozen.query_row_L, frozen.item_row_L], axis=1)
 
 
 @settings(max_examples=40, deadline=None)
@@ -103,7 +108,7 @@ def test_counters_equal_a_naive_recount_for_any_cut_and_order(
     work = scorer(folder, score_TQI, frozen)
     receipts = [work(t) for t in shuffled]
     assert sum(r.num_pairs for r in receipts) == num_queries * num_items
-    histogram, ranks, top = totals(folder, order.sample(tiles, len(tiles)), num_queries, num_items)
+    histogram, ranks, top = totals(folder, frozen, order.sample(tiles, len(tiles)), num_queries, num_items)
 
     kept = pa.concat_tables([folder.read_table(f"{t.name}.parquet") for t in tiles])
     assert kept.num_rows == num_queries * num_items
@@ -211,21 +216,24 @@ def test_keep_top_holds_the_top_of_every_query(tmp_path):
         work(t)
     parts = folder.read_tables("part-")
     kept = set(zip(parts["query_id"].to_pylist(), parts["item_id"].to_pylist(), strict=True))
-    top = totals(folder, tiles, 8, 20)[2]
+    top = totals(folder, frozen, tiles, 8, 20)[2]
     assert kept >= set(zip(top["query_id"].to_pylist(), top["item_id"].to_pylist(), strict=True))
 
 
-def test_candidates_rank_above_all_that_were_not_retrieved(tmp_path):
-    score_TQI, truth_TQI, frozen = world(6, 5, 12, 20)
-    rng = np.random.default_rng(0)
-    cells = np.sort(rng.choice(60, 25, replace=False))
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), num=st.integers(1, 25), size=st.integers(1, 12))
+def test_candidates_rank_above_all_that_were_not_retrieved(tmp_path_factory, seed, num, size):
+    """Queries without a candidate, inside a tile or between two, have ranks as well: all their items are tied."""
+    score_TQI, truth_TQI, frozen = world(seed, 5, 12, 20)
+    cells = np.sort(np.random.default_rng(seed).choice(60, num, replace=False))
     candidate_P2 = np.stack(np.divmod(cells, 12), axis=1)
-    folder = Folder.open(str(tmp_path))
+    folder = Folder.open(str(tmp_path_factory.mktemp("tiles")))
     work = scorer(folder, score_TQI, frozen, candidate_P2=candidate_P2)
-    tiles = [grid.Tile(0, 0, 0, 3, 0, 12), grid.Tile(1, 1, 3, 5, 0, 12)]
-    assert sum(work(t).num_pairs for t in tiles) == 25
-    _, ranks, _ = totals(folder, tiles, 5, 12, candidate_P2)
+    tiles = grid.plan_pairs(candidate_P2, size, 12)
+    assert sum(work(t).num_pairs for t in tiles) == num
+    _, ranks, _ = totals(folder, frozen, tiles, 5, 12, candidate_P2)
     mine = set(cells.tolist())
+    assert ranks.num_rows == len(OUTPUTS) * len(labelled(frozen))
     for r in ranks.to_pylist():
         q, i, t = int(r["query_id"][1:]), int(r["item_id"][1:]), OUTPUTS.index(r["output"])
         scored = [truth_TQI[t, q, j] for j in range(12) if q * 12 + j in mine]
@@ -269,7 +277,9 @@ def test_an_item_of_another_market_stands_behind_all_of_the_query_s_own(tmp_path
     for t in tiles:
         work(t)
     merged = merge.merge((tile.read_counters(folder, t) for t in tiles), 3)
-    ranks = merged.ranks(ids("query", 4)["query_id"], ids("item", 10)["item_id"], merge.Grid(markets, None, 10))
+    ranks = merged.ranks(
+        labelled(frozen), ids("query", 4)["query_id"], ids("item", 10)["item_id"], merge.Grid(markets, None, 10)
+    )
     first = {(r["query_id"], r["item_id"]): r for r in ranks.to_pylist() if r["output"] == OUTPUTS[0]}
     assert len(first) == 4
     for (q, i), other in zip(pairs, [False, True, True, False], strict=True):

@@ -8,7 +8,13 @@ from recsys.model.random import Random
 from recsys.model.split_encoder import SplitEncoder
 from recsys.model.two_tower import TwoTower
 
-OPTIONS = {"random": Random, "bm25": Bm25, "two_tower": TwoTower, "cross_encoder": CrossEncoder, "split_encoder": SplitEncoder}
+OPTIONS = {
+    "random": Random,
+    "bm25": Bm25,
+    "two_tower": TwoTower,
+    "cross_encoder": CrossEncoder,
+    "split_encoder": SplitEncoder,
+}
 
 __all__ = [
     "OPTIONS",

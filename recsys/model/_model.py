@@ -21,9 +21,20 @@ class Model(ABC):
     """An option of conf/model. `learns` tells whether it sees labels: if so, its training queries are not evaluated."""
 
     learns: ClassVar[bool] = False
+    accelerated: ClassVar[bool] = False  # whether a GPU makes it faster
+    of_inference: ClassVar[tuple[str, ...]] = ()  # fields that fitting does not look at
 
     def check(self) -> None:
         """Raises ValueError for a wrong configuration (a folder that is no model), early and cheaply."""
+
+    def identity(self) -> dict[str, str]:
+        """Fingerprints of the files it starts from."""
+        return {}
+
+    def settle(self, device: str) -> "Model":
+        """The same model with everything decided that was left to this processor: so that others, on another
+        processor, compute the same."""
+        return self
 
     @abstractmethod
     def load(self, folder: Path, device: str) -> Scorer:
@@ -42,6 +53,7 @@ class Supervised(Model):
     """Trained by gradient on labelled pairs."""
 
     learns: ClassVar[bool] = True
+    accelerated: ClassVar[bool] = True
 
     @abstractmethod
     def build(self, queries: pa.Table, items: pa.Table, outputs: tuple[str, ...], seed: int) -> "Network":

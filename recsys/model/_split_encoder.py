@@ -4,7 +4,7 @@ Shapes: B pairs, W tokens, D dimensions, T outputs, J joint layers.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
@@ -81,7 +81,8 @@ class SplitNetwork(Network):
         item_BD, item_states = self.states(batch["item_ids"], item_mask)
         mask_B11W = torch.cat([query_mask, item_mask], dim=1).bool()[:, None, None, :]
         hidden = query_states[0]
-        for j, (layer, item_BWD) in enumerate(zip(self.correction.layers, item_states, strict=True)):
+        layers: list[Any] = list(self.correction.layers)
+        for j, (layer, item_BWD) in enumerate(zip(layers, item_states, strict=True)):
             own = layer.keys_values(hidden)
             other = layer.keys_values(item_BWD + self.correction.mark_JD[j])
             keys, values = (torch.cat(pair, dim=2) for pair in zip(own, other, strict=True))

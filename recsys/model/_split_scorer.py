@@ -159,9 +159,9 @@ class SplitScorer(Scorer):
             for at_N in (mine[i : i + size] for i in range(0, len(mine), size)):
                 asking = group.some(torch.from_numpy(query_P2[at_N, 1]).to(self._device))
                 first_N1D = self._join(asking, item_group, torch.from_numpy(item_P2[at_N, 1]).to(self._device))
-                score_TP[:, torch.from_numpy(at_N).to(self._device)] += (
-                    self._network.correction.judge(first_N1D)[:, 0].T
-                )
+                score_TP[:, torch.from_numpy(at_N).to(self._device)] += self._network.correction.judge(first_N1D)[
+                    :, 0
+                ].T
         return score_TP.cpu().numpy()[:, inverse_P]
 
     def _join(self, asking: Asking, items: ItemGroup, chosen: slice | torch.Tensor) -> torch.Tensor:
@@ -174,12 +174,13 @@ class SplitScorer(Scorer):
         shape = (hidden_NRD.shape[0], asking.num_queries, -1, hidden_NRD.shape[-1])
         for j, layer in enumerate(others, start=1):
             last = j == len(others)
-            hidden_NRD = self._layer(layer, hidden_NRD.view(shape), items.keys[j][chosen], items.values[j][chosen], last)
+            keys, values = items.keys[j][chosen], items.values[j][chosen]
+            hidden_NRD = self._layer(layer, hidden_NRD.view(shape), keys, values, last=last)
         return hidden_NRD.view(shape)[:, :, 0]
 
     @staticmethod
     def _layer(
-        layer: JointLayer, hidden_NQRD: torch.Tensor, key_NHdW: torch.Tensor, value_NHWd: torch.Tensor, last: bool
+        layer: JointLayer, hidden_NQRD: torch.Tensor, key_NHdW: torch.Tensor, value_NHWd: torch.Tensor, *, last: bool
     ) -> torch.Tensor:
         """One further joint layer, where the query's rows depend on the item; its first row alone if it is the last."""
         num_items, num_queries = hidden_NQRD.shape[:2]

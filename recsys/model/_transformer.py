@@ -3,8 +3,10 @@
 Nothing heavy is imported here: a configuration is checked before torch is loaded.
 """
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from recsys.model._model import Supervised
 
@@ -15,6 +17,8 @@ _MIN_HEAD_SIZE = 8
 @dataclass
 class Transformer(Supervised):
     """A Hugging Face folder or hub id, or a small BERT of the given sizes with a tokenizer trained on the texts."""
+
+    of_inference: ClassVar[tuple[str, ...]] = ("dtype", "batch_tokens")
 
     pretrained: str | None
     max_query_tokens: int
@@ -50,6 +54,21 @@ class Transformer(Supervised):
 
     def check(self) -> None:
         check_pretrained(self.pretrained)
+
+    def identity(self) -> dict[str, str]:
+        if self.pretrained is None or not Path(self.pretrained).expanduser().is_dir():
+            return {}
+        whole = hashlib.sha256()
+        for path in sorted(p for p in Path(self.pretrained).expanduser().iterdir() if p.is_file()):
+            with path.open("rb") as stream:
+                whole.update(f"{path.name}:{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+        return {"pretrained": whole.hexdigest()}
+
+    def settle(self, device: str) -> "Transformer":
+        from recsys.model._backbone import choose_budget, choose_dtype
+
+        dtype = str(choose_dtype(self.dtype, device)).removeprefix("torch.")
+        return replace(self, dtype=dtype, batch_tokens=choose_budget(self.batch_tokens, device))
 
 
 def check_pretrained(pretrained: str | None) -> None:

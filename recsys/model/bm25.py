@@ -9,6 +9,7 @@ Shapes: Q queries, I items, P pairs, V tokens of the vocabulary, U distinct text
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import bm25s
 import numpy as np
@@ -29,6 +30,8 @@ _CJK = re.compile(r"[\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-
 @dataclass
 class Bm25(Unsupervised):
     """Scores are sums of non-negative token weights; an output 'match' for every target."""
+
+    of_inference: ClassVar[tuple[str, ...]] = ("k1", "b")
 
     k1: float
     b: float

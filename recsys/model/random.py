@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,8 @@ from recsys.seed import hash_ids, mix
 @dataclass
 class Random(Unsupervised):
     """Every score is uniform in [-spread, spread), a function of (seed, query_id, item_id) alone."""
+
+    of_inference: ClassVar[tuple[str, ...]] = ("spread",)
 
     spread: float
 

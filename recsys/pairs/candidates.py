@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -9,23 +10,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.pairs._pairs import Pairs
-from recsys.store import open_filesystem
+from recsys.store import ipc_bytes, open_filesystem
 
 
 @dataclass
 class Candidates(Pairs):
     """A Parquet file or folder with columns query_id and item_id; others are ignored, repeated pairs counted."""
 
+    not_semantic: ClassVar[tuple[str, ...]] = ("path",)  # known by its content, wherever it lies
+
     path: str  # such as runs/<name>/scores/top.parquet of another run, or any URI pyarrow or fsspec opens
 
     def identity(self) -> dict[str, str]:
-        table = self._read()
-        digest = hashlib.sha256()
-        for batch in table.combine_chunks().to_batches():
-            for column in batch.columns:
-                for value in column.to_pylist():
-                    digest.update(f"{value}\x1f".encode())
-        return {"candidates": digest.hexdigest()}
+        table = self._read().group_by(["query_id", "item_id"], use_threads=False).aggregate([])
+        table = table.sort_by([("query_id", "ascending"), ("item_id", "ascending")])
+        return {"candidates": hashlib.sha256(ipc_bytes(table)).hexdigest()}
 
     def candidates(
         self, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray

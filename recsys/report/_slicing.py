@@ -143,8 +143,15 @@ def _by_value(array, index_N, query_N, max_values: int) -> tuple[list[str], np.n
         kept = np.sort(np.lexsort((np.arange(len(value_V)), -num_queries_V))[: max_values - 1])
         new_V = np.full(len(value_V), max_values - 1)
         new_V[kept] = np.arange(max_values - 1)
-        value_V, value_N = np.append(value_V[kept].astype(object), OTHER), new_V[value_N]
+        value_V, value_N = np.append(value_V[kept].astype(object), _unused(OTHER, value_V[kept])), new_V[value_N]
     return _present(value_V.tolist(), value_N)
+
+
+def _unused(name: str, taken: np.ndarray) -> str:
+    """The name, or one like it that no real value has."""
+    while name in taken:
+        name = f"any {name}"
+    return name
 
 
 def _thirds(number_X: np.ndarray, index_N: np.ndarray) -> tuple[list[str], np.ndarray] | str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from recsys.source._files import File, find, join
-from recsys.source._mapping import Mapping, distinct, joined
+from recsys.source._mapping import RESERVED, Mapping, distinct, joined
 from recsys.source._reader import Reader, check_rows
 from recsys.source._source import Source
 from recsys.tables import QUERIES, RAW, TableError
@@ -46,6 +46,12 @@ class MappedSource(Source):
             unknown = sorted(set(getattr(self, key)) - set(RAW))
             if unknown:
                 raise ValueError(f"source.{key} has unknown tables {unknown}; use {list(RAW)}")
+        for table, columns in self.columns.items():
+            if reserved := sorted(set(columns) & set(RESERVED)):
+                raise ValueError(
+                    f"source.columns.{table} names {reserved}, which later stages add themselves; use other names, or "
+                    "source=scored for scores of your own"
+                )
         if len(self.files()) == 1:
             raise ValueError("source: only items are named; name queries, judgments or impressions as well")
         for table, constants in self.constants.items():

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from recsys.tables import Contract, TableError
 
 ALL = "*"
-RESERVED = ("weight", "split", "uncalibrated", "probability", "reason")  # what later stages add to a row
+RESERVED = ("score", "weight", "split", "uncalibrated", "probability", "reason")  # what later stages add to a row
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ logged, with exact propensities), `_shop_tables` (clean rows), `_shop_corruption
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,8 @@ _TRUTH_COLUMNS = ("p_click", "p_purchase", "number")
 @dataclass
 class Shop(Source):
     """A simulated shop with a catalogue, searches, users, judgments and an impression log."""
+
+    not_semantic: ClassVar[tuple[str, ...]] = ("rows_per_shard",)
 
     seed: int
     num_items: int

@@ -13,7 +13,8 @@ import ray
 from ray._private.utils import read_ray_address
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from recsys.stage._job import Job
+from recsys.model import Model
+from recsys.stage._job import Job, relative
 from recsys.store import Folder, open_filesystem
 
 log = logging.getLogger("recsys")
@@ -55,17 +56,10 @@ def check_store(root: str) -> None:
     if not Folder(filesystem, path).is_local:
         return
     nodes = [n["NodeID"] for n in ray.nodes() if n["Alive"]]
-    relative = "://" not in root and not os.path.isabs(os.path.expanduser(root))
-    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    if relative and (submitted or len(nodes) > 1):
-        where = (
-            f"a cluster of {len(nodes)} nodes"
-            if len(nodes) > 1
-            else "a submitted job, whose folder is removed after it"
-        )
+    if relative(root) and len(nodes) > 1:
         raise ValueError(
-            f"store.root={root} is relative, but this is {where}; give a path that every node mounts, such as "
-            f"store.root=/mnt/shared/runs, or an object store such as store.root=s3://bucket/runs"
+            f"store.root={root} is relative, but this is a cluster of {len(nodes)} nodes; give a path that every node "
+            f"mounts, such as store.root=/mnt/shared/runs, or an object store such as store.root=s3://bucket/runs"
         )
     if len(nodes) > 1:
         token = f"_seen-{uuid.uuid4().hex}"
@@ -91,19 +85,19 @@ def _sees(path: str, token: str) -> bool:
     return os.path.exists(os.path.join(path, token))
 
 
-def num_actors(job: Job) -> int:
+def num_actors(job: Job, model: Model) -> int:
     """Scoring actors: as configured, else one per GPU, else one per CPU that is really there."""
     if job.resources.actors is not None:
         return job.resources.actors
     total = ray.cluster_resources()
-    if uses_gpu(job):
+    if uses_gpu(job, model):
         return max(1, int(total.get("GPU", 0)))
     return max(1, int(total.get("CPU", 1)) - SPARE_CPUS)
 
 
-def uses_gpu(job: Job) -> bool:
-    """Whether work goes to GPUs. ValueError if GPUs are asked for and there are none."""
+def uses_gpu(job: Job, model: Model) -> bool:
+    """Whether the model works on GPUs. ValueError if GPUs are asked for and there are none."""
     num_gpus = ray.cluster_resources().get("GPU", 0)
     if job.resources.device == "cuda" and not num_gpus:
         raise ValueError("resources.device=cuda, but the cluster has no GPU; use resources.device=auto")
-    return job.resources.device != "cpu" and num_gpus > 0
+    return model.accelerated and job.resources.device != "cpu" and num_gpus > 0

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 
+from recsys.model import Model
 from recsys.stage._cluster import num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._progress import amount, duration
@@ -20,10 +21,10 @@ def announce(work: Work, corpus: Corpus, *, pairs: str, num_pairs: int, num_tile
     """The plan line: pairs, tiles, bytes, time from a timed sample. Returns seconds for the labelled pairs."""
     job = work.job
     num_items, num_queries = corpus.num_rows("items"), corpus.num_rows("queries")
-    gpu = uses_gpu(job)
+    gpu = uses_gpu(job, work.model)
     on_gpu = ray.remote(num_gpus=1, num_cpus=0)(_sample)
     timed = ray.get(on_gpu.remote(work, "cuda")) if gpu else _sample(work, "cpu")
-    actors = num_actors(job)
+    actors = num_actors(job, work.model)
     seconds = num_pairs * timed["pair_s"] + num_items * timed["item_s"] + num_queries * timed["query_s"]
     outputs = timed["outputs"]
     rows = {"every": num_pairs, "top": min(num_pairs, num_queries * work.top_k * num_tiles), "labelled": num_labelled}
@@ -43,6 +44,17 @@ def announce(work: Work, corpus: Corpus, *, pairs: str, num_pairs: int, num_tile
         timed["pairs"],
     )
     return num_labelled * timed["pair_s"] + min(num_labelled, num_items) * timed["item_s"]
+
+
+def settled(model: Model, device: str) -> Model:
+    """The model as it is on the first processor that scores: all others then do as that one does."""
+    if device == "cpu":
+        return model.settle(device)
+    return ray.get(ray.remote(num_gpus=1, num_cpus=0)(_settle).remote(model, device))
+
+
+def _settle(model: Model, device: str) -> Model:
+    return model.settle(device)
 
 
 def _sample(work: Work, device: str) -> dict[str, float]:

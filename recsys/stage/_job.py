@@ -85,6 +85,12 @@ def perform(job: Job, plan: Plan, work: Callable[[Folder], dict[str, Any]]) -> d
     if (manifest := job.run.done(plan)) is not None:
         log.info("%-11s done before (%s)", plan.stage, plan.fingerprint[:8])
         return manifest
+    if submitted() and relative(job.store.root):
+        raise ValueError(
+            f"store.root={job.store.root} is relative, but this is a submitted job, whose folder is removed after it; "
+            "give a path that every node mounts, such as store.root=/mnt/shared/runs, or an object store such as "
+            "store.root=s3://bucket/runs"
+        )
     started = time.time()
     folder = job.run.begin(plan)
     result = work(folder)
@@ -93,6 +99,16 @@ def perform(job: Job, plan: Plan, work: Callable[[Folder], dict[str, Any]]) -> d
     manifest = job.run.close(folder, plan, result | {"versions": versions()}, timing)
     log.info("%-11s finished in %.1f s (%s)", plan.stage, seconds, plan.fingerprint[:8])
     return manifest
+
+
+def submitted() -> bool:
+    """Whether this process is the driver of a submitted Ray job."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def relative(root: str) -> bool:
+    """Whether the place of the runs depends on the folder a process stands in."""
+    return "://" not in root and not os.path.isabs(os.path.expanduser(root))
 
 
 def versions() -> dict[str, str]:

@@ -171,8 +171,8 @@ def _here(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> Iterat
 def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> list[dict[str, Any]]:
     """Streams tile descriptors through a pool of scoring actors; blocks keep tiles of the same items together."""
     job = work.job
-    actors = min(num_actors(job), len(tiles))
-    gpu = uses_gpu(job)
+    actors = min(num_actors(job, work.model), len(tiles))
+    gpu = uses_gpu(job, work.model)
     chunks = _chunks(tiles, actors * CHUNKS_PER_ACTOR)
     blocks = [pa.Table.from_pylist([dataclasses.asdict(t) for t in chunk]) for chunk in chunks]
     receipts = ray.data.from_arrow(blocks).map_batches(
@@ -190,7 +190,9 @@ def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> li
             for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow"):
                 rows.extend(batch.to_pylist())
         except ray.exceptions.RayTaskError as error:
-            raise ValueError(f"scoring stopped: {error.cause}") from error
+            if isinstance(error.cause, FloatingPointError | OSError):
+                raise ValueError(f"scoring stopped: {error.cause}") from error
+            raise
     return rows
 
 

@@ -21,7 +21,7 @@ from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job, perform
 from recsys.stage.score import read_labelled
 from recsys.store import Folder
-from recsys.tables import CALIBRATED
+from recsys.tables import CALIBRATED, LABELS
 from recsys.target import Target
 
 log = logging.getLogger("recsys")
@@ -97,7 +97,8 @@ def join_scores(corpus: Corpus, scores: pa.Table) -> pa.Table:
     if "score" in labels.column_names:
         labels = labels.drop_columns(["score"])  # given scores come back as the frozen ones
     queries = corpus.table("queries", ["query_id", "split"])
-    order = [("query_id", "ascending"), ("item_id", "ascending"), ("target", "ascending"), ("label", "ascending")]
+    further = [n for n in labels.column_names if n not in LABELS.names]
+    order = [(n, "ascending") for n in (*LABELS.key, *further)]
     rows = labels.join(queries, keys="query_id").join(scores, keys=["query_id", "item_id"], join_type="inner")
     assert rows.num_rows == labels.num_rows, "every labelled pair was scored once"
     return rows.sort_by(order).combine_chunks()

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from recsys.stage._cluster import connect
 from recsys.stage._given import given_plan
-from recsys.stage._job import Job, log
+from recsys.stage._job import Job, log, submitted
 from recsys.stage.calibrate import CalibrateJob, calibrate
 from recsys.stage.prepare import PrepareJob, prepare
 from recsys.stage.report import ReportJob, report
@@ -37,6 +38,8 @@ def pipeline(job: PipelineJob) -> None:
 
 def check(job: PipelineJob) -> None:
     """Raises ValueError for a bad source, model, candidate table, or a name that other work holds; costs seconds."""
+    if submitted():
+        connect(job)  # refuses a store that not all nodes see, before anything is written to it
     raw = job.source.identity()
     job.model.check()
     pairs = job.pairs.identity()

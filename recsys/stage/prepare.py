@@ -77,7 +77,7 @@ def _prepare(job: PrepareJob, folder: Folder) -> dict[str, Any]:
         "source": stem(job.source),
         "rows": rows,
         "labels": {v["values"]: v["counts"] for v in pc.value_counts(tables["labels"]["target"]).to_pylist()},
-        "scores_given": "score" in tables["labels"].column_names,
+        "scores_given": job.source.gives_scores,
         "parts": parts,
     }
 
@@ -116,7 +116,9 @@ def labels_of(tables: dict[str, pa.Table], targets: dict[str, Target]) -> pa.Tab
     table = pa.concat_tables([o for o in observed if o.num_rows] or observed[:1], promote_options="default")
     if not table.num_rows:
         raise TableError("no judgment and no impression is left after cleaning, so nothing can be learnt or evaluated")
-    return LABELS.conform(table).sort_by([(k, "ascending") for k in LABELS.key]).combine_chunks()
+    table = LABELS.conform(table)
+    further = [n for n in table.column_names if n not in LABELS.names]
+    return table.sort_by([(k, "ascending") for k in (*LABELS.key, *further)]).combine_chunks()
 
 
 def _write(folder: Folder, table: pa.Table, shard_rows: int) -> Iterator[dict[str, Any]]:

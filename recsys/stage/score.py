@@ -20,14 +20,15 @@ from recsys.model import Model
 from recsys.pairs import Pairs
 from recsys.stage._cluster import connect, uses_gpu
 from recsys.stage._corpus import Corpus
-from recsys.stage._estimate import announce
+from recsys.stage._estimate import announce, settled
 from recsys.stage._given import given_plan, take_given
 from recsys.stage._job import Job, perform
 from recsys.stage._schedule import Cut, Work, run_tiles
-from recsys.store import Folder, Plan, stem
+from recsys.store import Folder, Plan, describe, stem
 from recsys.tables import scores_schema
 
 log = logging.getLogger("recsys")
+CANDIDATE_PARTS = 256  # at least about so many tiles of candidates, where there are pairs enough
 HERE_S = 20.0  # labelled pairs that take less are scored by the driver: starting actors would take as long
 
 
@@ -84,10 +85,11 @@ def score(job: ScoreJob) -> dict[str, Any]:
 
 def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     connect(job)
+    gpu = uses_gpu(job, job.model)
     work = Work(
         job=job.part(Job),
         run=job.run,
-        model=job.model,
+        model=settled(job.model, "cuda" if gpu else "cpu"),
         keep=job.keep,
         top_k=job.top_k,
         threads=job.tiles.threads,
@@ -101,13 +103,22 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     )
     markets = grid.markets(queries["locale"].to_pylist(), items["locale"].to_pylist())
     labelled_P2 = _labelled_pairs(corpus, queries, items)
+    _check_markets(markets, queries, items)
     candidate_P2, left_out = job.pairs.candidates(queries["query_id"], items["item_id"])
+    if candidate_P2 is not None:
+        within_P = merge.Grid(markets, None, len(items)).within(*candidate_P2.T)
+        candidate_P2, other = candidate_P2[within_P], int((~within_P).sum())
+        left_out |= {"candidate_other_market": other} if other else {}
+        if not len(candidate_P2):
+            raise ValueError(
+                f"no candidate pair is of one locale: all {other} join a query and an item of different ones"
+            )
 
     labelled = Cut("labelled", grid.plan_pairs(labelled_P2, job.tiles.labelled, len(items)), labelled_P2)
     if candidate_P2 is None:
         cut = Cut("tiles", grid.plan(markets, job.tiles.queries, job.tiles.items), None)
     else:
-        size = job.tiles.queries * job.tiles.items
+        size = min(job.tiles.queries * job.tiles.items, max(job.tiles.labelled, len(candidate_P2) // CANDIDATE_PARTS))
         cut = Cut("tiles", grid.plan_pairs(candidate_P2, size, len(items)), candidate_P2)
     folder.write_table("plan.parquet", pa.Table.from_pylist([dataclasses.asdict(t) for t in cut.tiles]))
     labelled_s = announce(
@@ -121,26 +132,38 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     if job.dry_run:
         raise DryRun
 
-    here = labelled_s < HERE_S and not uses_gpu(job)
+    here = labelled_s < HERE_S and not gpu
     frozen, receipts = run_tiles(work, labelled, here=here), run_tiles(work, cut, here=False)
 
     merged = merge.merge((tiling.read_counters(folder.join("tiles"), t) for t in cut.tiles), job.top_k)
     asked = merge.Grid(markets, candidate_P2, len(items))
     assert merged.num_pairs() == cut.num_pairs == sum(r["num_pairs"] for r in receipts)
     parts = [
-        folder.write_table("ranks.parquet", merged.ranks(queries["query_id"], items["item_id"], asked)),
+        folder.write_table("ranks.parquet", merged.ranks(labelled_P2, queries["query_id"], items["item_id"], asked)),
         folder.write_table("top.parquet", merged.top(queries["query_id"], items["item_id"])),
         folder.write_table("histogram.parquet", merged.histogram),
     ]
     kept = {"pairs": cut.num_pairs, "kept": sum(r["num_rows"] for r in receipts), "labelled": labelled.num_pairs}
+    alone = len(queries) - sum(m.query_stop - m.query_start for m in markets)
+    left_out |= {"query_without_items": alone} if alone else {}
     return {
         "rows": kept | left_out,
         "outputs": list(_outputs(folder, labelled)),
-        "device": "cuda" if uses_gpu(job) else "cpu",
+        "device": "cuda" if gpu else "cpu",
+        "settled": describe(work.model),
         "learned": job.model.learns,
         "model": stem(job.model),
         "parts": {"": parts, "labelled": _checksums(labelled, frozen), "tiles": _checksums(cut, receipts)},
     }
+
+
+def _check_markets(markets: list[grid.Market], queries: pa.Table, items: pa.Table) -> None:
+    """ValueError if no query has an item of its locale."""
+    if not markets:
+        theirs, ours = (sorted(map(str, pc.unique(t["locale"]).to_pylist())) for t in (queries, items))
+        raise ValueError(
+            f"no query has an item of its locale: queries are of {theirs}, items of {ours}; map one to the other"
+        )
 
 
 def _checksums(cut: Cut, receipts: list[dict[str, Any]]) -> list[dict[str, str]]:

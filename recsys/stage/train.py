@@ -4,8 +4,8 @@ Shapes: P labelled pairs, B pairs of a batch, T outputs.
 """
 
 import json
-import os
 import logging
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ class TrainJob(Job):
     """Fits a model: texts alone for the unsupervised, labelled train pairs for the others."""
 
     stage: ClassVar[str] = "model"
-    semantic: ClassVar[tuple[str, ...]] = ("model", "objective", "training", "seed")
+    semantic: ClassVar[tuple[str, ...]] = ("model", "objective", "training", "target", "seed")
 
     model: Model
     objective: Objective
@@ -61,16 +61,19 @@ class TrainJob(Job):
     target: dict[str, Target]
 
     def plan(self, inputs: dict[str, str]) -> Plan:
-        if isinstance(self.model, Supervised):
-            return super().plan(inputs)
-        config = {"model": describe(self.model), "seed": self.seed}  # nothing else touches it
-        return Plan(stage=self.stage, version=self.version, config=config, inputs=inputs)
+        named = self.semantic if isinstance(self.model, Supervised) else ("model", "seed")
+        config = {name: describe(getattr(self, name)) for name in named}
+        for name in self.model.of_inference:
+            del config["model"][name]
+        return Plan(stage=self.stage, version=self.version, config=config, inputs=inputs | self.model.identity())
 
 
 def train(job: TrainJob) -> dict[str, Any]:
     """Fits the run's model; a killed training resumes at its last epoch."""
     job.model.check()
-    return perform(job, job.plan(job.inputs("corpus")), lambda folder: _train(job, folder))
+    manifest = perform(job, job.plan(job.inputs("corpus")), lambda folder: _train(job, folder))
+    job.run.folder("model").join(WORK).delete()  # after the manifest: a kill between them costs no training
+    return manifest
 
 
 def _train(job: TrainJob, folder: Folder) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def _train_supervised(job: TrainJob, corpus: Corpus, folder: Folder, made: Path)
     from recsys.stage._fit import BEST, PROGRESS, work
 
     scratch = folder.join(WORK)
-    gpu = uses_gpu(job)
+    gpu = uses_gpu(job, job.model)
     config = {
         "job": job,
         "run": job.run,

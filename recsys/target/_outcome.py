@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.tables import IMPRESSIONS
 from recsys.target._target import Target, count_observations
 
 
@@ -18,8 +19,9 @@ class Outcome(Target):
         judged = judgments.filter(pc.equal(judgments["target"], self.name))
         if judged.num_rows:
             return count_observations(judged, self.name)
-        shown = self.exposed(impressions).select(["query_id", "item_id", self.name])
-        return count_observations(shown.rename_columns(["query_id", "item_id", "label"]), self.name)
+        further = [n for n in impressions.column_names if n not in IMPRESSIONS.names]
+        shown = self.exposed(impressions).select(["query_id", "item_id", self.name, *further])
+        return count_observations(shown.rename_columns(["query_id", "item_id", "label", *further]), self.name)
 
     def positive(self, label_N: np.ndarray) -> np.ndarray:
         return label_N > 0

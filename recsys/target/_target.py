@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+
+HOW = ("first", "count_distinct")
 
 
 @dataclass
@@ -39,13 +42,11 @@ class Target(ABC):
 
 
 def count_observations(pairs: pa.Table, target: str) -> pa.Table:
-    """LABELS rows of a binary target: one per (query, item, label), weight = how often it was observed.
-
-    `pairs` has query_id, item_id, label, one row per observation; further columns keep their first value.
+    """LABELS rows of a binary target: one per (query, item, label, further columns), weight = how often it was
+    observed. `pairs` has query_id, item_id, label, one row per observation.
     """
-    extra = [n for n in pairs.column_names if n not in ("query_id", "item_id", "target", "label")]
-    keys = ["query_id", "item_id", "label"]
-    counted = pairs.group_by(keys, use_threads=False).aggregate([([], "count_all"), *((n, "first") for n in extra)])
+    extra = _further(pairs)
+    counted = pairs.group_by(["query_id", "item_id", "label", *extra], use_threads=False).aggregate([([], "count_all")])
     columns = {
         "query_id": counted["query_id"],
         "item_id": counted["item_id"],
@@ -53,14 +54,15 @@ def count_observations(pairs: pa.Table, target: str) -> pa.Table:
         "label": counted["label"].cast(pa.float64()),
         "weight": counted["count_all"].cast(pa.float64()),
     }
-    return pa.table(columns | {n: counted[f"{n}_first"] for n in extra})
+    return pa.table(columns | {n: counted[n] for n in extra})
 
 
 def mean_judgment(pairs: pa.Table, target: str) -> pa.Table:
-    """LABELS rows of a graded target: one per (query, item), label = mean grade. Further columns: first value."""
-    extra = [n for n in pairs.column_names if n not in ("query_id", "item_id", "target", "label")]
-    keys = ["query_id", "item_id"]
-    mean = pairs.group_by(keys, use_threads=False).aggregate([("label", "mean"), *((n, "first") for n in extra)])
+    """LABELS rows of a graded target: one per (query, item), label = mean grade. A further column is null where the
+    judgments of a pair differ in it."""
+    extra = _further(pairs)
+    alike = [(n, how, pc.CountOptions(mode="all") if how == "count_distinct" else None) for n in extra for how in HOW]
+    mean = pairs.group_by(["query_id", "item_id"], use_threads=False).aggregate([("label", "mean"), *alike])
     columns = {
         "query_id": mean["query_id"],
         "item_id": mean["item_id"],
@@ -68,4 +70,9 @@ def mean_judgment(pairs: pa.Table, target: str) -> pa.Table:
         "label": mean["label_mean"].cast(pa.float64()),
         "weight": pa.array(np.ones(mean.num_rows)),
     }
-    return pa.table(columns | {n: mean[f"{n}_first"] for n in extra})
+    one_value = {n: pc.equal(mean[f"{n}_count_distinct"], 1) for n in extra}
+    return pa.table(columns | {n: pc.if_else(one_value[n], mean[f"{n}_first"], None) for n in extra})
+
+
+def _further(pairs: pa.Table) -> list[str]:
+    return [n for n in pairs.column_names if n not in ("query_id", "item_id", "target", "label")]

@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from recsys.stage.pipeline import pipeline
 from recsys.stage.score import DryRun
-from tests.compose import job, small
+from tests.compose import QUICK_REPORT, job, small
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_what_is_done_is_not_done_again(root):
 
 
 def test_another_configuration_under_the_same_name_is_refused(root):
-    with pytest.raises(ValueError, match=r"'first' already holds model/.*k1: 1.5 -> 2.0.*reuse=first"):
+    with pytest.raises(ValueError, match=r"'first' already holds scores/.*k1: 1.5 -> 2.0.*reuse=first"):
         pipeline(job("pipeline", *small(root, "first", "keep=every", "model.k1=2.0")))
     with pytest.raises(ValueError, match=r"holds scores/.*keep: every -> top"):
         pipeline(job("pipeline", *small(root, "first")))
@@ -143,3 +144,44 @@ def test_candidates_of_another_run_are_rescored(root):
     retrieved = pc.less_equal(pc.add(ranks[0]["num_above"], ranks[0]["num_tied"]), 100)
     assert ranks[0].filter(retrieved)["num_above"].equals(ranks[1].filter(retrieved)["num_above"])
     assert ranks[1]["num_items"].equals(ranks[0]["num_items"])
+
+
+def test_markets_without_items_and_candidates_across_markets_are_counted(tmp_path):
+    """Two queries have no item of their locale, one candidate joins two locales, and one labelled query has none."""
+    locales, (two, six) = ("de", "fr", "us"), (range(2), range(6))
+    items = [f"{c}{i},thing {i},{c}" for c in ("de", "us") for i in six]
+    queries = [f"{c}-q{q},thing {q},{c},search" for c in locales for q in two]
+    judged = [f"{c}-q{q},{'us' if c == 'fr' else c}{i},{3 * (q == i)}" for c in locales for q in two for i in range(4)]
+    for name, header, rows in (
+        ("items", "item_id,text,locale", items),
+        ("queries", "query_id,text,locale,kind", queries),
+        ("judgments", "query_id,item_id,label", judged),
+    ):
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
+    found = {"query_id": ["de-q0", "de-q1", "us-q1", "us-q1"], "item_id": ["de0", "de1", "us1", "de1"]}
+    pq.write_table(pa.table(found), tmp_path / "candidates.parquet")
+    own = (
+        "source=delimited",
+        f"source.path={tmp_path}",
+        "source.queries=queries.csv",
+        "target=[relevance]",
+        "model=bm25",
+        f"store.root={tmp_path}/runs",
+        *QUICK_REPORT,
+    )
+    pipeline(job("pipeline", *own, "name=every"))
+    rows = manifest(tmp_path / "runs" / "every", "scores")["rows"]
+    assert rows == {"pairs": 24, "kept": 24, "labelled": 24, "query_without_items": 2}
+    pipeline(job("pipeline", *own, "name=some", "pairs=candidates", f"pairs.path={tmp_path}/candidates.parquet"))
+    rows = manifest(tmp_path / "runs" / "some", "scores")["rows"]
+    assert rows == {
+        "pairs": 3,
+        "kept": 3,
+        "labelled": 24,
+        "candidate_other_market": 1,
+        "query_without_items": 2,
+    }
+    ranks = pq.read_table(tmp_path / "runs" / "some" / "scores" / "ranks.parquet")
+    assert ranks.num_rows == 24
+    assert {tuple(r.values())[3:] for r in ranks.to_pylist() if r["query_id"] == "us-q0"} == {(0, 6, 6)}
+    assert {tuple(r.values())[3:] for r in ranks.to_pylist() if r["query_id"] == "fr-q0"} == {(12, 1, 13)}

@@ -27,6 +27,19 @@ def test_observations_are_counted():
     assert counted == {("q", "a", 1.0, 1.0), ("q", "a", 0.0, 2.0), ("q", "b", 1.0, 1.0), ("r", "a", 0.0, 1.0)}
 
 
+def test_further_columns_are_kept_apart():
+    log = LOG.append_column("device", pa.array(["phone", "phone", "desktop", "phone", "phone"]))
+    labels = CLICK.observe(JUDGMENTS.schema.empty_table(), log)
+    columns = (labels[n].to_pylist() for n in ("query_id", "item_id", "label", "device", "weight"))
+    assert set(zip(*columns, strict=True)) == {
+        ("q", "a", 1.0, "phone", 1.0),
+        ("q", "a", 0.0, "phone", 1.0),
+        ("q", "a", 0.0, "desktop", 1.0),
+        ("q", "b", 1.0, "phone", 1.0),
+        ("r", "a", 0.0, "phone", 1.0),
+    }
+
+
 def test_judgments_of_clicks_come_before_the_log():
     judged = pa.table({"query_id": ["q"] * 3, "item_id": ["a"] * 3, "target": ["click"] * 3, "label": [1.0, 0.0, 0.0]})
     assert rows(CLICK.observe(judged, LOG)) == {("q", "a", 1.0, 1.0), ("q", "a", 0.0, 2.0)}
