@@ -26,7 +26,7 @@ class Store:
 
 @dataclass
 class Resources:
-    """What a job may use. Never part of a fingerprint: results do not depend on it."""
+    """What a job may use. Never part of a fingerprint: results do not depend on it beyond rounding."""
 
     device: str  # auto, cpu or cuda
     actors: int | None  # scoring actors; null = one per GPU, else one per CPU
