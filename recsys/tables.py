@@ -233,7 +233,7 @@ def scores_schema(outputs: Iterable[str]) -> pa.Schema:
     return pa.schema(ids + [pa.field(f"score_{o}", pa.float32(), False) for o in outputs])
 
 
-RANKS = Contract(  # exact place of each labelled pair among all scored items of its query
+RANKS = Contract(  # exact place of each labelled pair among all items of its query's market
     name="ranks",
     key=("query_id", "item_id", "output"),
     columns=(
@@ -242,7 +242,7 @@ RANKS = Contract(  # exact place of each labelled pair among all scored items of
         Column(name="output", type=pa.string(), meaning="which model output"),
         Column(name="num_above", type=pa.int64(), meaning="items of the query with a strictly higher score", minimum=0),
         Column(name="num_tied", type=pa.int64(), meaning="items with the same score, itself included", minimum=1),
-        Column(name="num_items", type=pa.int64(), meaning="items scored for the query", minimum=1),
+        Column(name="num_items", type=pa.int64(), meaning="items of the query's market", minimum=1),
     ),
 )
 
