@@ -87,9 +87,13 @@ def bin_of(score_N: np.ndarray) -> np.ndarray:
 
     Sign, exponent and 3 bits of mantissa: bins are at most 12.5 % wide relative to the score, and need no range.
     """
-    bits = (np.asarray(score_N, np.float32) + np.float32(0)).view(np.uint32)  # -0 becomes 0
-    ordered = np.where(bits >> 31 != 0, ~bits, bits | np.uint32(0x80000000))
-    return (ordered >> np.uint32(20)).astype(np.int32)
+    bits = (np.asarray(score_N, np.float32) + np.float32(0)).view(np.int32)  # -0 becomes 0
+    flip = bits >> 31  # all ones where negative: there, larger magnitudes are smaller numbers
+    flip &= 0x7FFFFFFF
+    bits ^= flip
+    bits >>= 20
+    bits += NUM_BINS // 2
+    return bits
 
 
 def best(score_I: np.ndarray, k: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from recsys.model._backbone import (
     scratch_config,
     scratch_tokenizer,
 )
-from recsys.model._distinct import distinct
+from recsys.model._distinct import distinct, spread
 from recsys.model._first_row import keep_first_row
 from recsys.model._folder import read_settings, write_settings
 from recsys.model._network import Network
@@ -183,7 +183,7 @@ class CrossScorer(Scorer):
         query_P = np.repeat(np.arange(num_queries), num_items)
         item_P = np.tile(np.arange(num_items), num_queries)
         score_TUU = self._pairs(queries.tokens, items.tokens, query_P, item_P).reshape(-1, num_queries, num_items)
-        return score_TUU[:, queries.code_N[:, None], items.code_N[None, :]]
+        return spread(score_TUU, queries.code_N, items.code_N)
 
     def score_pairs(self, queries: Texts, items: Texts, pair_P2: np.ndarray) -> np.ndarray:
         code_P = queries.code_N[pair_P2[:, 0]] * len(items.tokens) + items.code_N[pair_P2[:, 1]]

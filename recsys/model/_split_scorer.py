@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 
 from recsys.model._backbone import choose_budget, choose_dtype
-from recsys.model._distinct import distinct
+from recsys.model._distinct import distinct, spread
 from recsys.model._joint import JointLayer
 from recsys.model._split_encoder import SplitNetwork, open_network
 from recsys.model._texts import Tokens, batches, tokenize
@@ -139,7 +139,7 @@ class SplitScorer(Scorer):
                 added_TGN = self._network.correction.judge(first_NGD).permute(2, 1, 0)
                 item_N = torch.from_numpy(item_group.code_G[span]).to(self._device)
                 score_TUU[:, row_G1, item_N] += added_TGN
-        return score_TUU.cpu().numpy()[:, queries.code_N[:, None], items.code_N[None, :]]
+        return spread(score_TUU.cpu().numpy(), queries.code_N, items.code_N)
 
     @torch.inference_mode()
     def score_pairs(self, queries: Encodings, items: Encodings, pair_P2: np.ndarray) -> np.ndarray:

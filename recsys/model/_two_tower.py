@@ -22,7 +22,7 @@ from recsys.model._backbone import (
     scratch_config,
     scratch_tokenizer,
 )
-from recsys.model._distinct import distinct
+from recsys.model._distinct import distinct, spread
 from recsys.model._folder import read_settings, write_settings
 from recsys.model._network import Network
 from recsys.model._texts import Template, Tokens, batches, tokenize
@@ -207,7 +207,7 @@ class TwoTowerScorer(Scorer):
     def score(self, queries: Vectors, items: Vectors) -> np.ndarray:
         turned_TUD = self._network.heads.turned(queries.vector_UD)
         score_TUU = turned_TUD @ items.vector_UD.T + self._network.heads.bias()[:, None, None]
-        return score_TUU.cpu().numpy()[:, queries.code_N[:, None], items.code_N[None, :]]
+        return spread(score_TUU.cpu().numpy(), queries.code_N, items.code_N)
 
     @torch.inference_mode()
     def score_pairs(self, queries: Vectors, items: Vectors, pair_P2: np.ndarray) -> np.ndarray:

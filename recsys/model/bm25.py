@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import sparse
 
-from recsys.model._distinct import distinct
+from recsys.model._distinct import distinct, spread
 from recsys.model._folder import read_settings, write_settings
 from recsys.model._model import Unsupervised
 from recsys.scorer import Scorer
@@ -104,7 +104,7 @@ class Bm25Scorer(Scorer):
 
     def score(self, queries: "Weights", items: "Weights") -> np.ndarray:
         score_UU = (queries.weight_UV @ items.weight_UV.T.tocsr()).toarray().astype(np.float32)
-        return score_UU[queries.code_N[:, None], items.code_N[None, :]][None]
+        return spread(score_UU[None], queries.code_N, items.code_N)
 
     def score_pairs(self, queries: "Weights", items: "Weights", pair_P2: np.ndarray) -> np.ndarray:
         query_PV = queries.weight_UV[queries.code_N[pair_P2[:, 0]]]
