@@ -47,6 +47,7 @@ SOME_OF = {  # a list of options is chosen; they form a dict by name
     "calibrator": calibrator.OPTIONS,
     "report": report.OPTIONS,
 }
+MENDABLE = (HydraException, OmegaConfBaseException, ValueError, FloatingPointError, OSError)  # by the user
 CONF = str(Path(__file__).parents[1] / "conf")
 log = logging.getLogger("recsys")
 
@@ -83,13 +84,19 @@ def run(verb: str, work: Callable[[Any], Any]) -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
         for name in ("ray", "httpx", "httpcore", "transformers", "fsspec"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        work(to_job(config))
+        try:
+            work(to_job(config))
+        except DryRun:
+            return
+        except MENDABLE as error:  # here, since Hydra would print a line of its own, and a sweep would end
+            sys.stderr.write(f"error: {one_line(error)}\n")
+            failed.append(error)
 
+    failed: list[BaseException] = []
     try:
         main()
-    except DryRun:
-        sys.exit(0)
-    except (HydraException, OmegaConfBaseException, ValueError, FloatingPointError, OSError) as error:
+        sys.exit(2 if failed else 0)
+    except MENDABLE as error:
         sys.stderr.write(f"error: {one_line(error)}\n")
         sys.exit(2)
     except KeyboardInterrupt:
@@ -109,9 +116,12 @@ def one_line(error: BaseException) -> str:
         return f"{full.group(1)} is no known setting; `--cfg job` lists all (a new key of a mapping is added with +)"
     if match := re.search(r"(Value .* could not be converted to \w+)", text):
         return f"{full.group(1) if full else 'a setting'}: {match.group(1)}"
-    if match := re.search(r"Missing mandatory value: (\S+)", text):
-        return f"{match.group(1)} has no value; give {match.group(1)}=…"
-    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip()) or type(error).__name__
+    if "issing mandatory value" in text and full:
+        return f"{full.group(1)} has no value; give {full.group(1)}=…"
+    cause = error.__cause__ if isinstance(error, HydraException) and isinstance(error.__cause__, Exception) else None
+    lines = [line.strip() for e in (error, cause) if e for line in str(e).splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("reference_type=", "object_type=", "full_key:"))]
+    return "; ".join(kept) or type(error).__name__
 
 
 def _close(name: str, options: list[str]) -> str:

@@ -146,10 +146,19 @@ class Folder:
             return stream.read()
 
     def read_json(self, name: str) -> Any:
-        return json.loads(self.read(name))
+        try:
+            return json.loads(self.read(name))
+        except ValueError as error:
+            raise ValueError(f"{self.path}/{name} is damaged ({error}); delete its folder and run again") from error
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        return pq.read_table(posixpath.join(self.path, name), filesystem=self.filesystem, columns=columns)
+        path = posixpath.join(self.path, name)
+        try:
+            return pq.read_table(path, filesystem=self.filesystem, columns=columns)
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{path} is damaged ({error}); delete its folder and run again") from error
 
     def read_tables(self, prefix: str = "", columns: list[str] | None = None) -> pa.Table:
         """All Parquet files of the folder whose name starts with `prefix`, in name order, as one table."""

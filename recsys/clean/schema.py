@@ -11,6 +11,7 @@ from recsys.clean._cleaner import Cleaned, Cleaner, Known, quarantine
 from recsys.tables import RAW, Column
 from recsys.target import Target
 
+FLOAT32_MAX = 3.4e38  # scores are kept as float32
 SCORE = "score"  # a score that the judgments may bring along
 
 
@@ -34,7 +35,7 @@ class Schema(Cleaner):
         if name == "judgments":
             masks |= {"label_outside_range": label_outside_range(table, known.targets)}
             if SCORE in table.column_names:
-                finite = pc.fill_null(pc.is_finite(table[SCORE].cast(pa.float64())), False)
+                finite = pc.fill_null(pc.less(pc.abs(table[SCORE].cast(pa.float64())), FLOAT32_MAX), False)
                 masks["not_finite_score"] = pc.invert(finite)
         return Cleaned(**vars(quarantine(table, masks)) | {"repaired": repaired})
 

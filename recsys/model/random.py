@@ -22,8 +22,8 @@ class Random(Unsupervised):
     spread: float
 
     def __post_init__(self) -> None:
-        if not self.spread > 0:
-            raise ValueError(f"model.spread={self.spread} must be above 0")
+        if not 0 < self.spread <= 1e30:
+            raise ValueError(f"model.spread={self.spread} must be above 0 and at most 1e30")
 
     def fit(self, queries: pa.Table, items: pa.Table, seed: int, folder: Path) -> None:
         write_settings(folder, model="random", outputs=("match",), settings={"seed": seed})

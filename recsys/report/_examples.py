@@ -10,6 +10,8 @@ from recsys import seed
 from recsys.report._evaluation import Evaluation
 from recsys.scorer import output_for
 
+LONGEST = 300  # characters of a text that are shown
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -81,4 +83,4 @@ def _names(table: pa.Table, key: str, ids: set[str]) -> dict[str, str]:
     columns = [n for n in ("title", "text") if n in table.column_names]
     rows = table.filter(pc.is_in(table[key], value_set=pa.array(sorted(ids), pa.string()))).select([key, *columns])
     named = ((row[key], next((row[n] for n in columns if row[n]), None)) for row in rows.to_pylist())
-    return {row_id: name for row_id, name in named if name}
+    return {row_id: name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for row_id, name in named if name}

@@ -86,9 +86,11 @@ def _frequency(evaluation: Evaluation, rows: Rows) -> tuple[list[str], np.ndarra
 
 
 def popularity(evaluation: Evaluation) -> tuple[tuple[str, ...], np.ndarray] | str:
-    """Names of the parts, and part_I: head, torso, tail of the catalogue by the column `popularity`, else by
+    """Names of the parts, and part_I: head, torso, tail of the catalogue by the column `popularity` where it
+    holds numbers, else by
     observations in the labels. A reason where there are no parts."""
-    if "popularity" in evaluation.items.column_names:
+    given = evaluation.items["popularity"] if "popularity" in evaluation.items.column_names else None
+    if given is not None and (pa.types.is_floating(given.type) or pa.types.is_integer(given.type)):
         popularity_I = evaluation.items["popularity"].to_numpy().astype(np.float64)
     else:
         seen = evaluation.calibrated.group_by("item_id", use_threads=False).aggregate([("weight", "sum")])

@@ -11,6 +11,7 @@ from recsys.tables import Contract, TableError
 
 ALL = "*"
 RESERVED = ("score", "weight", "split", "uncalibrated", "probability", "reason")  # what later stages add to a row
+PREFIXES = ("score_", "probability_")  # likewise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class Mapping:
                     f"name one of them in {self.key}.{column.name}"
                 )
         for theirs in self._further(names, set(resolved.values()), file):
-            taken = theirs in self.contract.names or theirs in RESERVED or theirs in resolved
+            taken = theirs in (*self.contract.names, *RESERVED, *resolved) or theirs.startswith(PREFIXES)
             resolved[f"given_{theirs}" if taken else theirs] = theirs
         unknown = [n for n in self.numbers if n not in resolved]
         if unknown:

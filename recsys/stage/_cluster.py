@@ -14,7 +14,7 @@ from ray._private.utils import read_ray_address
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from recsys.model import Model
-from recsys.stage._job import Job, relative
+from recsys.stage._job import Job, relative, submitted
 from recsys.store import Folder, open_filesystem
 
 log = logging.getLogger("recsys")
@@ -93,6 +93,18 @@ def num_actors(job: Job, model: Model) -> int:
     if uses_gpu(job, model):
         return max(1, int(total.get("GPU", 0)))
     return max(1, int(total.get("CPU", 1)) - SPARE_CPUS)
+
+
+def check_actor(job: Job) -> None:
+    """ValueError if no node is large enough for one scoring actor, nor can be: it would wait for ever."""
+    largest = max((n["Resources"].get("CPU", 0.0) for n in ray.nodes() if n["Alive"]), default=0.0)
+    grows = "RAY_ADDRESS" in os.environ or submitted()  # a cluster may start larger nodes
+    if job.resources.cpus_per_actor > largest:
+        if not grows:
+            raise ValueError(
+                f"resources.cpus_per_actor={job.resources.cpus_per_actor:g}, but there are {largest:g}; lower it"
+            )
+        log.info("score       no node has %g CPUs yet: waiting for one", job.resources.cpus_per_actor)
 
 
 def uses_gpu(job: Job, model: Model) -> bool:

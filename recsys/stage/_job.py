@@ -1,6 +1,7 @@
 """What every job has: a run in a store, a seed, resources; and how a stage is planned, skipped or done."""
 
 import logging
+import math
 import os
 import platform
 import time
@@ -38,6 +39,8 @@ class Resources:
             raise ValueError(f"resources.device={self.device!r} is unknown; use auto, cpu or cuda")
         if self.actors is not None and self.actors < 1:
             raise ValueError(f"resources.actors={self.actors} leaves nobody to score; use at least 1, or null")
+        if not 0 <= self.cpus_per_actor < math.inf:
+            raise ValueError(f"resources.cpus_per_actor={self.cpus_per_actor} must be a number of at least 0")
         if self.train_workers < 1:
             raise ValueError(f"resources.train_workers={self.train_workers} leaves nobody to train; use at least 1")
 

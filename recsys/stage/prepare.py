@@ -60,6 +60,8 @@ def _prepare(job: PrepareJob, folder: Folder) -> dict[str, Any]:
     raw = {name: _read(job.source, name) for name in job.source.tables()}
     _check_labels(raw, job.target)
     tables, quarantine, rows = clean(raw, job.clean, job.target)
+    for name, counted in rows.items():
+        _tell(name, counted)
     tables["queries"] = tables["queries"].append_column("split", job.split.assign(tables["queries"]))
     tables["items"] = tables["items"].sort_by([("locale", "ascending"), ("item_id", "ascending")])
     tables["queries"] = tables["queries"].sort_by([("locale", "ascending"), ("query_id", "ascending")])
@@ -71,8 +73,6 @@ def _prepare(job: PrepareJob, folder: Folder) -> dict[str, Any]:
             parts[f"quarantine/{name}"] = list(_write(folder.join("quarantine", name), table, job.shard_rows))
     for name, table in job.source.truth().items():
         parts[f"truth/{name}"] = list(_write(folder.join("truth", name), table, job.shard_rows))
-    for name, counted in rows.items():
-        _tell(name, counted)
     return {
         "source": stem(job.source),
         "rows": rows,
@@ -115,7 +115,10 @@ def labels_of(tables: dict[str, pa.Table], targets: dict[str, Target]) -> pa.Tab
     observed = [target.observe(judgments, impressions) for target in targets.values()]
     table = pa.concat_tables([o for o in observed if o.num_rows] or observed[:1], promote_options="default")
     if not table.num_rows:
-        raise TableError("no judgment and no impression is left after cleaning, so nothing can be learnt or evaluated")
+        raise TableError(
+            "no judgment and no impression is left after cleaning, so nothing can be learnt or evaluated; "
+            "the lines above count why: ids have to be written alike in all tables"
+        )
     table = LABELS.conform(table)
     further = [n for n in table.column_names if n not in LABELS.names]
     return table.sort_by([(k, "ascending") for k in (*LABELS.key, *further)]).combine_chunks()

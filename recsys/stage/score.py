@@ -18,7 +18,7 @@ from recsys import grid, merge
 from recsys import tile as tiling
 from recsys.model import Model
 from recsys.pairs import Pairs
-from recsys.stage._cluster import connect, uses_gpu
+from recsys.stage._cluster import check_actor, connect, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._estimate import announce, settled
 from recsys.stage._given import given_plan, take_given
@@ -86,6 +86,8 @@ def score(job: ScoreJob) -> dict[str, Any]:
 def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     connect(job)
     gpu = uses_gpu(job, job.model)
+    if not gpu:
+        check_actor(job)
     work = Work(
         job=job.part(Job),
         run=job.run,
