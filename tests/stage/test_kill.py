@@ -9,24 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose import SMALL_SHOP
+from recsys.stage.pipeline import pipeline
+from tests.compose import QUICK_REPORT, SMALL_SHOP, job
 from tests.stage.test_score import digests
 
 ROOT = Path(__file__).parents[2]
-TILES = ("tiles.queries=4", "tiles.items=8", "tiles.labelled=200", "keep=every")
+TILES = ("tiles.queries=4", "tiles.items=16", "tiles.labelled=200", "keep=every")
+
+
+def arguments(root: Path, name: str, *overrides: str) -> tuple[str, ...]:
+    run = (f"store.root={root}", f"name={name}", "model=bm25", "report=[reliability]", QUICK_REPORT[1])
+    return (*run, *SMALL_SHOP, *TILES, *overrides)
 
 
 def start(root: Path, name: str, *overrides: str) -> subprocess.Popen[bytes]:
     """A scoring driver in its own process group, as a user would start it."""
-    command = [sys.executable, "-m", "ray_jobs.pipeline", f"store.root={root}", f"name={name}", "model=bm25"]
-    arguments = [*SMALL_SHOP, *TILES, "report=[reliability]", "report.reliability.num_replicates=100", *overrides]
+    command = [sys.executable, "-m", "ray_jobs.pipeline", *arguments(root, name, *overrides)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    return subprocess.Popen([*command, *arguments], cwd=ROOT, env=environment, start_new_session=True)
+    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
 
 
 @pytest.mark.timeout(400)
 def test_a_killed_driver_resumes_to_the_same_bytes(tmp_path):
-    assert start(tmp_path, "whole").wait(timeout=200) == 0
+    pipeline(job("pipeline", *arguments(tmp_path, "whole")))
 
     tiles = tmp_path / "killed" / "scores" / "tiles"
     process = start(tmp_path, "killed", "resources.actors=1")
