@@ -336,8 +336,10 @@ def read_counters(folder: Folder, tile: Tile) -> Counters:
     return Counters.from_text(_facts(folder, f"{tile.name}.parquet")[0]["counters"])
 
 
-def verify(folder: Folder, tile: Tile) -> bool:
-    """Whether the part's rows and counters still have the checksum they were written with."""
-    name = f"{tile.name}.parquet"
-    facts, _ = _facts(folder, name)
-    return _checksum(folder.read_table(name), facts["counters"]) == facts["checksum"]
+def verify(folder: Folder, name: str) -> bool:
+    """Whether a part can be read, and its rows and counters still have the checksum they were written with."""
+    try:
+        facts, _ = _facts(folder, name)
+        return _checksum(folder.read_table(name), facts["counters"]) == facts["checksum"]
+    except (pa.ArrowException, OSError, KeyError, ValueError):
+        return False

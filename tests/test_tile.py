@@ -179,13 +179,13 @@ def test_an_altered_score_is_found_by_the_checksum(tmp_path):
     folder = Folder.open(str(tmp_path))
     (only,) = grid.plan([grid.Market(0, 3, 0, 9)], 3, 9)
     scorer(folder, score_TQI, frozen)(only)
-    assert tile.verify(folder, only)
+    assert tile.verify(folder, f"{only.name}.parquet")
     name = f"{only.name}.parquet"
     table = folder.read_table(name)
     scores = table["score_click"].to_numpy().copy()
     scores[4] += 1
     folder.write_table(name, table.set_column(3, table.schema.field(3), pa.array(scores)))
-    assert not tile.verify(folder, only)
+    assert not tile.verify(folder, f"{only.name}.parquet")
 
 
 def test_items_are_encoded_once_per_block(tmp_path):

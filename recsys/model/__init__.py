@@ -4,6 +4,7 @@ from recsys.model._model import Model, Supervised, Unsupervised
 from recsys.model._threads import use_threads
 from recsys.model.bm25 import Bm25
 from recsys.model.cross_encoder import CrossEncoder
+from recsys.model.late_interaction import LateInteraction
 from recsys.model.random import Random
 from recsys.model.split_encoder import SplitEncoder
 from recsys.model.two_tower import TwoTower
@@ -13,6 +14,7 @@ OPTIONS = {
     "bm25": Bm25,
     "two_tower": TwoTower,
     "cross_encoder": CrossEncoder,
+    "late_interaction": LateInteraction,
     "split_encoder": SplitEncoder,
 }
 
@@ -20,6 +22,7 @@ __all__ = [
     "OPTIONS",
     "Bm25",
     "CrossEncoder",
+    "LateInteraction",
     "Model",
     "Random",
     "SplitEncoder",

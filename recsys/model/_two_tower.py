@@ -104,7 +104,10 @@ class Heads(torch.nn.Module):
     def turned(self, query_BD: torch.Tensor) -> torch.Tensor:
         """query_TBD, multiplied by the scale."""
         turned_TBD = query_BD + torch.einsum("tde,be->tbd", self.turn_TDD, query_BD)
-        return turned_TBD * (_SCALE * torch.exp(self.log_scale_T * _HEAD_STEP))[:, None, None]
+        return turned_TBD * self.scale()[:, None, None]
+
+    def scale(self) -> torch.Tensor:
+        return _SCALE * torch.exp(self.log_scale_T * _HEAD_STEP)
 
     def bias(self) -> torch.Tensor:
         return _BIAS + self.bias_T * _HEAD_STEP

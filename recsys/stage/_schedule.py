@@ -22,7 +22,7 @@ from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job
 from recsys.stage._progress import Progress, Watch
 from recsys.store import Folder, Run
-from recsys.tile import Frozen, TileScorer
+from recsys.tile import Frozen, Receipt, TileScorer
 
 log = logging.getLogger("recsys")
 CHUNKS_PER_ACTOR = 4  # so that no actor is idle long at the end
@@ -40,6 +40,7 @@ class Work:
     threads: int
     folder: Folder
     fingerprint: str
+    verify: bool  # read committed parts again, and compare checksums
 
     def corpus(self) -> Corpus:
         return Corpus(self.run.folder("corpus"), self.run.manifest("corpus"))
@@ -112,7 +113,22 @@ class _Actor:
         self.score = tile_scorer(work, sub, device)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        return pa.Table.from_pylist([dataclasses.asdict(self.score(Tile(**row))) for row in batch.to_pylist()])
+        return pa.Table.from_pylist([attempt(self.score, Tile(**row)) for row in batch.to_pylist()])
+
+
+def attempt(score: TileScorer, tile: Tile) -> dict[str, Any]:
+    """The tile's receipt, or why it has none: a tile that fails leaves the others to be scored.
+
+    Raises OSError, for what keeps a part from being written would keep the others as well.
+    """
+    nothing = Receipt(tile=tile.index, num_pairs=0, num_rows=0, num_bytes=0, checksum="", seconds=0.0, scored=False)
+    try:
+        return dataclasses.asdict(score(tile)) | {"error": ""}
+    except OSError:
+        raise
+    except Exception as error:  # whatever a model may raise
+        log.debug("tile %d failed", tile.index, exc_info=True)
+        return dataclasses.asdict(nothing) | {"error": f"{type(error).__name__}: {error}"}
 
 
 def no_labels(outputs: tuple[str, ...]) -> Frozen:
@@ -144,6 +160,13 @@ def run_tiles(work: Work, cut: Cut, *, here: bool) -> list[dict[str, Any]]:
     sub, tiles, target, fingerprint = cut.sub, cut.tiles, work.folder.join(cut.sub), work.fingerprint
     present = set(target.names())
     found = [tiling.committed(target, t, fingerprint) if f"{t.name}.parquet" in present else None for t in tiles]
+    if work.verify:
+        names = [f"{tiles[r.tile].name}.parquet" for r in found if r is not None]
+        damaged = {name for name in names if not tiling.verify(target, name)}
+        for name in damaged:
+            log.info("%-11s %s/%s is damaged: it is scored again", "verify", sub, name)
+            target.remove(name)
+        found = [r for r in found if r is not None and f"{tiles[r.tile].name}.parquet" not in damaged]
     receipts = {r.tile: dataclasses.asdict(r) for r in found if r is not None}
     open_tiles = [t for t in tiles if t.index not in receipts]
     for name in present - {f"{t.name}.parquet" for t in tiles}:
@@ -153,8 +176,18 @@ def run_tiles(work: Work, cut: Cut, *, here: bool) -> list[dict[str, Any]]:
         log.info("%-11s %d of %d parts were committed before", progress.stage, len(receipts), len(tiles))
         progress.step(sum(r["num_pairs"] for r in receipts.values()), counts=False)
     if open_tiles:
+        failed = []
         for row in (_here if here else _schedule)(work, cut, open_tiles, progress):
-            receipts[row["tile"]] = row
+            error = row.pop("error")
+            if error:
+                failed.append(f"tile {row['tile']} ({_span(tiles[row['tile']])}) failed with {error}")
+            else:
+                receipts[row["tile"]] = row
+        if failed:
+            raise ValueError(
+                f"{failed[0]}; {len(failed)} of {len(tiles)} tiles failed, {len(receipts)} are committed: once the "
+                "cause is mended, the same command scores the rest"
+            )
     assert len(receipts) == len(tiles)
     return [receipts[t.index] for t in tiles]
 
@@ -163,9 +196,13 @@ def _here(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> Iterat
     """Scores tiles one after the other in this process."""
     score = tile_scorer(work, cut.sub, "cpu")
     for t in tiles:
-        receipt = score(t)
-        progress.step(receipt.num_pairs)
-        yield dataclasses.asdict(receipt)
+        row = attempt(score, t)
+        progress.step(row["num_pairs"])
+        yield row
+
+
+def _span(tile: Tile) -> str:
+    return f"query rows {tile.query_start}-{tile.query_stop - 1}, item rows {tile.item_start}-{tile.item_stop - 1}"
 
 
 def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> list[dict[str, Any]]:
@@ -190,9 +227,14 @@ def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> li
             for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow"):
                 rows.extend(batch.to_pylist())
         except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, FloatingPointError | OSError):
-                raise ValueError(f"scoring stopped: {error.cause}") from error
+            if isinstance(error.cause, OSError):
+                raise ValueError(f"scoring stopped: {error.cause}; the same command goes on") from error
             raise
+        except ray.exceptions.OutOfMemoryError as error:
+            raise ValueError(
+                "a scoring actor ran out of memory; lower tiles.items, tiles.queries or resources.actors, and the same "
+                f"command goes on ({str(error).splitlines()[0]})"
+            ) from error
     return rows
 
 

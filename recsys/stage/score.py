@@ -23,8 +23,9 @@ from recsys.stage._corpus import Corpus
 from recsys.stage._estimate import announce, settled
 from recsys.stage._given import given_plan, take_given
 from recsys.stage._job import Job, perform
+from recsys.stage._progress import Progress
 from recsys.stage._schedule import Cut, Work, run_tiles
-from recsys.store import Folder, Plan, describe, stem
+from recsys.store import MANIFEST, STARTED, Folder, Plan, describe, stem
 from recsys.tables import scores_schema
 
 log = logging.getLogger("recsys")
@@ -60,6 +61,7 @@ class ScoreJob(Job):
     top_k: int  # items kept per query in top.parquet
     tiles: Tiles
     dry_run: bool  # stop after the plan line
+    verify: bool  # read parts that are committed again, and score those anew whose checksum is not theirs
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,7 +82,29 @@ def score(job: ScoreJob) -> dict[str, Any]:
         plan = given_plan(job.inputs("corpus"))
         return perform(job, plan, lambda folder: take_given(job, folder))
     plan = job.plan(job.inputs("corpus", "model") | job.pairs.identity())
+    if job.verify:
+        _reopen_if_damaged(job, plan)
     return perform(job, plan, lambda folder: _score(job, plan, folder))
+
+
+def _reopen_if_damaged(job: ScoreJob, plan: Plan) -> None:
+    """Verifies a finished stage; where parts are damaged, it is unfinished again and lacks only these."""
+    folder = job.run.folder("scores")
+    if not folder.exists(MANIFEST) or folder.read_json(MANIFEST)["fingerprint"] != plan.fingerprint:
+        return
+    parts = [(folder.join(sub), name) for sub in ("labelled", "tiles") for name in folder.join(sub).names()]
+    progress = Progress("verify", "parts", len(parts))
+    damaged = []
+    for part in parts:
+        if not tiling.verify(*part):
+            damaged.append(part)
+        progress.step(1)
+    for sub, name in damaged:
+        log.info("%-11s %s/%s is damaged: it is scored again", "verify", sub.path, name)
+        sub.remove(name)
+    if damaged:
+        folder.write_json(STARTED, plan.content | {"fingerprint": plan.fingerprint})
+        folder.remove(MANIFEST)
 
 
 def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
@@ -97,6 +121,7 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         threads=job.tiles.threads,
         folder=folder,
         fingerprint=plan.fingerprint,
+        verify=job.verify,
     )
     corpus = work.corpus()
     queries, items = (

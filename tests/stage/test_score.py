@@ -4,7 +4,10 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from recsys.stage._corpus import Corpus
 from recsys.stage.prepare import prepare
@@ -83,3 +86,47 @@ def test_keep_decides_what_is_kept_and_nothing_else(root):
     score(scoring(root, "labelled", "keep=labelled"))
     for name in ("ranks.parquet", "top.parquet", "histogram.parquet"):
         assert (root / "labelled" / "scores" / name).read_bytes() == (root / "one" / "scores" / name).read_bytes()
+
+
+def test_verify_finds_what_was_altered_in_a_finished_run_and_scores_it_again(root):
+    shutil.copytree(root / "one", root / "altered")
+    scores = root / "altered" / "scores"
+    part = scores / "tiles" / "part-000000004.parquet"
+    data = bytearray(part.read_bytes())
+    data[200] ^= 0xFF  # in the rows; the footer stays readable
+    part.write_bytes(data)
+    score(scoring(root, "altered"))
+    assert part.read_bytes() == data, "done before, and not looked at"
+    score(scoring(root, "altered", "verify=true"))
+    assert digests(scores) == digests(root / "one" / "scores")
+
+
+def test_a_tile_that_fails_is_named_and_the_rest_is_committed(root):
+    """A token that occurs in one item without labels gets an embedding that is no number."""
+    shutil.copytree(root / "one", root / "failing")
+    shutil.rmtree(root / "failing" / "scores")
+    run = scoring(root, "failing").run
+    corpus = Corpus(run.folder("corpus"), run.manifest("corpus"))
+    folder = root / "failing" / "model"
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    items = corpus.table("items", ["item_id", "text"]).to_pylist()
+    labelled = set(corpus.table("labels", ["item_id"])["item_id"].to_pylist())
+    tokens = [set(tokenizer(i["text"], truncation=True, max_length=48)["input_ids"]) for i in items]
+    row, token = next(
+        (row, token)
+        for row, (item, mine) in enumerate(zip(items, tokens, strict=True))
+        if item["item_id"] not in labelled
+        for token in sorted(mine)
+        if sum(token in other for other in tokens) == 1
+    )
+    weights = load_file(folder / "model.safetensors")
+    name = next(n for n in weights if n.endswith("word_embeddings.weight"))
+    weights[name][token] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"tile \d+ \(query rows .*not finite.* (\d+) of \d+ tiles failed") as failure:
+        score(scoring(root, "failing"))
+    tiles = pq.read_table(root / "failing" / "scores" / "plan.parquet").to_pylist()
+    failing = {t["index"] for t in tiles if t["item_start"] <= row < t["item_stop"]}
+    committed = {int(p.stem.split("-")[1]) for p in (root / "failing" / "scores" / "tiles").iterdir()}
+    assert committed == {t["index"] for t in tiles} - failing
+    assert f"{len(failing)} of {len(tiles)} tiles failed, {len(committed)} are committed" in str(failure.value)

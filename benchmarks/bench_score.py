@@ -1,0 +1,317 @@
+"""Scoring query-item pairs: ours beside sentence-transformers, Ray Data with Hugging Face, and the bare network.
+
+    python -m benchmarks.bench_score --model FOLDER --data FOLDER [--json FILE] [--quick] [--only PART]
+
+FOLDER of --model: a Hugging Face encoder such as all-MiniLM-L6-v2; of --data: the chorus_icecat catalogue, whose titles
+are scored. Same weights, pairs, truncation and threads; contenders take turns; medians and ranges of the repeats.
+Before anything is timed, our float32 logits must be within 1e-4 of Hugging Face's.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from benchmarks._timing import Contender, alternate, rate_rows, ratio_row, tell
+from recsys.grid import Tile
+from recsys.model import CrossEncoder, SplitEncoder, Supervised, TwoTower
+from recsys.model._texts import batches
+from recsys.scorer import Scorer
+from recsys.store import Folder
+from recsys.tile import Frozen, TileScorer
+from tests.compose import job
+
+LIMITS = {"max_query_tokens": 16, "max_item_tokens": 32}
+UNUSED = {"hidden_size": 64, "num_layers": 3, "num_heads": 2, "vocabulary_size": 1000, "dropout": 0.0}
+TUNED_SIZES = (16, 32, 64, 128)
+
+
+class Bench:
+    """Texts, weights and threads that all contenders share."""
+
+    def __init__(self, arguments: argparse.Namespace, work: Path) -> None:
+        source = job(
+            "prepare", "name=x", "source=chorus", f"source.path={arguments.data}", "source.fields=[title]"
+        ).source
+        self.items = pa.concat_tables(list(source.read("items"))).select(["item_id", "text"])
+        self.queries = pa.concat_tables(list(source.read("queries"))).select(["query_id", "text"])
+        self.pretrained, self.work, self.repeats, self.quick = arguments.model, work, arguments.repeats, arguments.quick
+        self.threads = torch.get_num_threads()
+
+    def option(self, kind: Any, dtype: str = "float32", **more: Any) -> Any:
+        return kind(pretrained=self.pretrained, dtype=dtype, batch_tokens=None, **LIMITS, **UNUSED, **more)
+
+    def saved(self, option: Supervised) -> Path:
+        """A folder with untrained weights, of which only the head is random."""
+        folder = Path(tempfile.mkdtemp(dir=self.work))
+        option.build(self.queries, self.items, ("relevance",), 0).save(folder)
+        return folder
+
+    def more_queries(self, number: int) -> pa.Table:
+        """The judged queries, and further ones of two to four words from the titles."""
+        titles = self.items["text"].to_pylist()
+        made = [" ".join(titles[7 * i % len(titles)].split()[i % 2 : i % 2 + 2 + i % 3]) for i in range(number)]
+        extra = pa.table({"query_id": [f"made-{i}" for i in range(number)], "text": made})
+        return pa.concat_tables([self.queries, extra]).slice(0, number)
+
+    def commit(self, scorer: Scorer, queries: pa.Table, items: pa.Table, keep: str = "top") -> Callable[[], object]:
+        """Scores one tile from texts to a committed part, anew each time."""
+
+        def work() -> object:
+            none = np.zeros(0, np.int64)
+            score = TileScorer(
+                scorer=scorer,
+                folder=Folder.open(tempfile.mkdtemp(dir=self.work)),
+                fingerprint="bench",
+                keep=keep,
+                top_k=100,
+                queries=queries,
+                read_items=lambda rows: items.take(pa.array(rows)),
+                frozen=Frozen(query_row_L=none, item_row_L=none, score_TL=np.zeros((1, 0), np.float32)),
+            )
+            return score(Tile(0, 0, 0, len(queries), 0, len(items)))
+
+        return work
+
+
+def every_text_pair(queries: pa.Table, items: pa.Table) -> list[list[str]]:
+    return [[q, i] for q in queries["text"].to_pylist() for i in items["text"].to_pylist()]
+
+
+def sentence_transformers(folder: Path, dtype: str) -> Any:
+    """A CrossEncoder that gives logits, cut where ours are."""
+    from sentence_transformers import CrossEncoder as Peer
+
+    length = sum(LIMITS.values()) + 3
+    peer = Peer(str(folder), max_length=length, device="cpu", activation_fn=torch.nn.Identity())
+    return peer.to(getattr(torch, dtype))
+
+
+def best_batch_size(peer: Any, pairs: list[list[str]]) -> tuple[int, bool]:
+    """The batch size, and whether to sort by length first, at which the peer is fastest on these pairs."""
+    by_length = sorted(pairs, key=lambda p: len(p[0]) + len(p[1]))
+    tried = {
+        (size, ordered): Contender(
+            f"{size} {ordered}",
+            lambda s=size, p=by_length if ordered else pairs: peer.predict(p, batch_size=s, show_progress_bar=False),
+            len(pairs),
+        )
+        for size in TUNED_SIZES
+        for ordered in (False, True)
+    }
+    rates = alternate(list(tried.values()), 1)
+    return max(tried, key=lambda key: rates[tried[key].name][0])
+
+
+def gate(bench: Bench, folder: Path, queries: pa.Table, items: pa.Table) -> float:
+    """The largest difference to Hugging Face alone, pair by pair padded in batches of 64. AssertionError above 1e-4."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    scorer = bench.option(CrossEncoder).load(folder, "cpu")
+    ours_QI = scorer.score(scorer.encode_queries(queries), scorer.encode_items(items))[0]
+    model = AutoModelForSequenceClassification.from_pretrained(str(folder)).eval()
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    pairs, theirs = every_text_pair(queries, items), []
+    with torch.inference_mode():
+        for start in range(0, len(pairs), 64):
+            inputs = tokenizer(*zip(*pairs[start : start + 64], strict=True), padding=True, return_tensors="pt")
+            theirs.append(model(**inputs).logits[:, 0].numpy())
+    worst = float(np.abs(ours_QI.ravel() - np.concatenate(theirs)).max())
+    assert worst <= 1e-4, worst
+    return worst
+
+
+def floor(scorer: Any, queries: pa.Table, items: pa.Table) -> Callable[[], object]:
+    """Our network on batches that lie ready; nothing is kept."""
+    network, encoded = scorer._network, (scorer.encode_queries(queries), scorer.encode_items(items))
+    num_queries, num_items = (len(e.tokens) for e in encoded)
+    query_P, item_P = np.repeat(np.arange(num_queries), num_items), np.tile(np.arange(num_items), num_queries)
+    length_P = encoded[0].tokens.length_U[query_P] + encoded[1].tokens.length_U[item_P]
+    ready = []
+    for row_B in batches(length_P, scorer._budget):
+        chosen = (
+            (tokens.tokens, torch.from_numpy(code_P[row_B]), code_P[row_B])
+            for tokens, code_P in zip(encoded, (query_P, item_P), strict=True)
+        )
+        ready.append(network.inputs(network.template.assemble(list(chosen))))
+
+    def work() -> None:
+        with torch.inference_mode():
+            for inputs in ready:
+                network(**inputs)
+
+    return work
+
+
+def ray_data(folder: Path, pairs: list[list[str]], batch_size: int, threads: int) -> Callable[[], object]:
+    """The recipe of Ray's documentation for batch inference with transformers, one actor, written to Parquet."""
+    import ray
+
+    class Predictor:
+        def __init__(self) -> None:
+            from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+            torch.set_num_threads(threads)
+            self.model = AutoModelForSequenceClassification.from_pretrained(str(folder)).eval()
+            self.tokenizer = AutoTokenizer.from_pretrained(str(folder))
+
+        def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            texts = batch["query"].tolist(), batch["item"].tolist()
+            inputs = self.tokenizer(*texts, padding=True, truncation=True, max_length=51, return_tensors="pt")
+            with torch.inference_mode():
+                return batch | {"score": self.model(**inputs).logits[:, 0].numpy()}
+
+    def work() -> None:
+        rows = [{"query": q, "item": i} for q, i in pairs]
+        data = ray.data.from_items(rows).map_batches(
+            Predictor, batch_size=batch_size, compute=ray.data.ActorPoolStrategy(size=1), num_cpus=1
+        )
+        data.write_parquet(tempfile.mkdtemp())
+
+    return work
+
+
+def cross_encoder(bench: Bench, with_ray: bool) -> tuple[list[dict[str, Any]], dict[str, dict[str, list[float]]]]:
+    """The full model, from texts to a committed part, beside its peers and its floor."""
+    option = bench.option(CrossEncoder)
+    folder = bench.saved(option)
+    queries, items = bench.queries, bench.items.slice(1000, 10 if bench.quick else 40)
+    worst = gate(bench, folder, queries, bench.items.slice(500, 93))
+    rows = [{"name": "cross_encoder/largest_difference_to_hugging_face", "value": worst, "unit": "logit"}]
+    pairs, found = every_text_pair(queries, items), {}
+    by_length = sorted(pairs, key=lambda p: len(p[0]) + len(p[1]))
+    for dtype in ("float32", "bfloat16"):
+        scorer = replace(option, dtype=dtype).load(folder, "cpu")
+        peer = sentence_transformers(folder, dtype)
+        size, ordered = best_batch_size(peer, pairs[:: max(1, len(pairs) // 512)])
+        tuned = by_length if ordered else pairs
+
+        def ours(s: Scorer = scorer) -> object:
+            return s.score(s.encode_queries(queries), s.encode_items(items))
+
+        contenders = [
+            Contender("ours, to committed Parquet", bench.commit(scorer, queries, items, "every"), len(pairs)),
+            Contender("ours, texts to RAM", ours, len(pairs)),
+            Contender("raw floor", floor(scorer, queries, items), len(pairs)),
+            Contender(
+                f"sentence-transformers, best (batch {size}{', sorted' if ordered else ''}), to RAM",
+                lambda p=peer, t=tuned, s=size: p.predict(t, batch_size=s, show_progress_bar=False),
+                len(pairs),
+            ),
+        ]
+        if dtype == "float32":
+            contenders.append(
+                Contender("sentence-transformers, defaults, to RAM", lambda p=peer: p.predict(pairs), len(pairs))
+            )
+            if with_ray:
+                contenders.append(
+                    Contender("Ray Data, tuned", ray_data(folder, by_length, 128, bench.threads), len(pairs))
+                )
+        rates = alternate(contenders, bench.repeats)
+        found[dtype] = rates
+        rows += rate_rows({f"cross_encoder {dtype}: {n}": v for n, v in rates.items()}, "pairs/s")
+        committed, best = rates[contenders[0].name], rates[contenders[3].name]
+        short = {"float32": "fp32", "bfloat16": "bf16"}[dtype]
+        rows.append(ratio_row(f"cross_encoder/vs_sentence_transformers_{short}", committed, best))
+        if dtype == "float32":
+            default = rates["sentence-transformers, defaults, to RAM"]
+            rows.append(ratio_row("cross_encoder/vs_sentence_transformers_default", committed, default))
+            rows.append(ratio_row("cross_encoder/vs_floor", committed, rates["raw floor"]))
+    return rows, found
+
+
+def split_encoder(bench: Bench) -> list[dict[str, Any]]:
+    """Encoding included, to a committed part, beside the best sentence-transformers run of the full model."""
+    full = bench.saved(bench.option(CrossEncoder))
+    peer, pairs = sentence_transformers(full, "float32"), every_text_pair(bench.queries, bench.items.slice(1000, 8))
+    size, ordered = best_batch_size(peer, pairs[::2])
+    tuned = sorted(pairs, key=lambda p: len(p[0]) + len(p[1])) if ordered else pairs
+    best = Contender(
+        "sentence-transformers, full model, best",
+        lambda: peer.predict(tuned, batch_size=size, show_progress_bar=False),
+        len(pairs),
+    )
+    rows = []
+    for num_queries, suffix in ((108, "_108_queries"), (1000, "")):
+        queries = bench.more_queries(num_queries)
+        items = bench.items.slice(1000, 128 if bench.quick else 512)
+        contenders = [best]
+        for layers in (1, 2):
+            option = bench.option(SplitEncoder, joint_layers=layers)
+            scorer = option.load(bench.saved(option), "cpu")
+            work = bench.commit(scorer, queries, items)
+            contenders.append(
+                Contender(f"split_encoder J={layers}, {num_queries} queries", work, num_queries * len(items))
+            )
+        rates = alternate(contenders, min(bench.repeats, 3))
+        rows += rate_rows(rates, "pairs/s")
+        for layers, contender in enumerate(contenders[1:], start=1):
+            name = f"split_encoder_j{layers}/vs_sentence_transformers{suffix}"
+            rows.append(ratio_row(name, rates[contender.name], rates[best.name]))
+    return rows
+
+
+def two_tower(bench: Bench) -> list[dict[str, Any]]:
+    """Tiles of the two-tower, encoded before: scores, exact top 100 and counters, beside the bare matrix product."""
+    option = bench.option(TwoTower)
+    scorer = option.load(bench.saved(option), "cpu")
+    queries, items = bench.more_queries(512), bench.items.slice(0, 1024 if bench.quick else 8192)
+    encoded = scorer.encode_queries(queries), scorer.encode_items(items)
+
+    class Encoded(Scorer):
+        outputs = scorer.outputs
+
+        def encode_queries(self, table: pa.Table) -> Any:
+            return encoded[0]
+
+        def encode_items(self, table: pa.Table) -> Any:
+            return encoded[1]
+
+        def score(self, queries: Any, items: Any) -> np.ndarray:
+            return scorer.score(queries, items)
+
+        score_pairs = score  # type: ignore[assignment]
+
+    query_QD, item_ID = (torch.randn(len(t), 384) for t in (queries, items))
+    amount = len(queries) * len(items)
+    contenders = [
+        Contender("two_tower, encoded texts to committed Parquet", bench.commit(Encoded(), queries, items), amount),
+        Contender("bare float32 matrix product", lambda: query_QD @ item_ID.T, amount),
+    ]
+    rates = alternate(contenders, 4 * bench.repeats)
+    ours, bare = (rates[c.name] for c in contenders)
+    rows = rate_rows({"two_tower/pairs_per_s": ours, contenders[1].name: bare}, "pairs/s")
+    return [*rows, ratio_row("two_tower/vs_matmul", ours, bare)]
+
+
+def main() -> None:
+    """Prints a table and, where asked, writes JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=("cross_encoder", "split_encoder", "two_tower"))
+    arguments = parser.parse_args()
+    arguments.repeats = min(arguments.repeats, 2) if arguments.quick else arguments.repeats
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(arguments, Path(folder))
+        if arguments.only in (None, "cross_encoder"):
+            rows += cross_encoder(bench, with_ray=not arguments.quick)[0]
+        if arguments.only in (None, "split_encoder"):
+            rows += split_encoder(bench)
+        if arguments.only in (None, "two_tower"):
+            rows += two_tower(bench)
+    tell(rows, arguments.json)
+
+
+if __name__ == "__main__":
+    main()
