@@ -111,7 +111,7 @@ def test_jobs_succeed_on_one_node_and_refuse_a_store_the_other_cannot_see(cluste
         f"store.root={private}/runs is not the same folder on every node: 1 of 2 nodes"
         in refused.stdout + refused.stderr
     )
-    assert not list(private.iterdir())
+    assert not list((private / "runs").iterdir()), "it was refused before anything was written"
 
 
 def test_a_relative_store_is_fine_on_one_node(tmp_path, monkeypatch):
