@@ -2,8 +2,8 @@
 
     python -m benchmarks.chaos [--kills N] [--seed S] [--json FILE]
 
-A run is scored undisturbed; then again and again while an actor, another worker, a raylet, a node of a cluster of
-three or the driver is killed before a part is written, half-way, between its commit and its receipt, or after.
+A run is scored undisturbed; then again and again while an actor, another worker, the raylet or
+the driver is killed before a part is written, half-way, between its commit and its receipt, or after.
 Whenever a driver ends, the same command is given again. In the end the bytes must be those of the undisturbed run.
 """
 
@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 ROOT = Path(__file__).parents[1]
 PHASES = ("before", "during", "between", "after")
-LOCAL = ("actor", "worker", "raylet", "driver")
+TARGETS = ("actor", "worker", "raylet", "driver")
 KILLS_PER_RUN = 10
 PATIENCE_S = 240
 SHOP = (
@@ -41,7 +41,7 @@ TILES = ("tiles.queries=8", "tiles.items=16", "tiles.labelled=200", "keep=every"
 
 
 def command(root: Path, name: str) -> list[str]:
-    run = (f"store.root={root}", f"name={name}", "reuse=base")
+    run = (f"store.root={root}", f"name={name}")
     return [sys.executable, "-m", "ray_jobs.score", *run, *TILES, "resources.actors=2"]
 
 
@@ -72,25 +72,6 @@ def take_over(root: Path, name: str) -> None:
         (folder / "_REUSED.json").write_text(json.dumps({"run": "base", "fingerprint": manifest["fingerprint"]}))
 
 
-class Cluster:
-    """Three nodes on this machine; those that are killed are replaced."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        os.environ.update({k: environment[k] for k in ("CHAOS_TOKENS", "PYTHONPATH")})
-        from ray.cluster_utils import Cluster as Nodes
-
-        self.nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1})
-        self.workers = [self.nodes.add_node(num_cpus=2) for _ in range(2)]
-        self.environment = environment | {"RAY_ADDRESS": str(self.nodes.address)}
-
-    def mend(self) -> None:
-        alive = [w for w in self.workers if w.any_processes_alive() and not w.dead_processes()]
-        self.workers = alive + [self.nodes.add_node(num_cpus=2) for _ in range(2 - len(alive))]
-
-    def end(self) -> None:
-        self.nodes.shutdown()
-
-
 def torment(root: Path, name: str, targets: tuple[str, ...], kills: int, seed: int) -> Counter[str]:
     """Scores one run under strikes until it is finished; what was counted on the way."""
     tokens = Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -103,40 +84,33 @@ def torment(root: Path, name: str, targets: tuple[str, ...], kills: int, seed: i
     chance.shuffle(cells)
     for number, (phase, target) in enumerate(itertools.islice(itertools.cycle(cells), kills)):
         (tokens / f"{phase}-{number:03d}-{target}").touch()
-    cluster = Cluster(environment) if "node" in targets else None
     counted: Counter[str] = Counter()
     tiles = root / name / "scores" / "tiles"
-    try:
-        while True:
-            before = {p: p.stat().st_mtime_ns for p in tiles.glob("part-*")}
-            driver = subprocess.Popen(
-                command(root, name),
-                cwd=ROOT,
-                env=cluster.environment if cluster else environment,
-                start_new_session=True,
-                stdout=subprocess.DEVNULL,
-                stderr=(tokens / "driver.log").open("ab"),
-            )
-            (tokens / "driver.pid").write_text(str(driver.pid))
-            deadline = time.monotonic() + PATIENCE_S
-            while driver.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.2)
-                if cluster:
-                    cluster.mend()
-            if driver.poll() is None:
-                driver.kill()
-                driver.wait()
-                counted["drivers_stuck"] += 1
-            counted["drivers"] += 1
-            counted["tiles_rescored"] += sum(p.stat().st_mtime_ns != then for p, then in before.items())
-            if driver.returncode == 0:
-                break
-            time.sleep(2)  # what the dead driver's workers still do, they do now
-            if counted["drivers"] > kills + 10:
-                raise RuntimeError(f"{name} does not finish: {(tokens / 'driver.log').read_text()[-3000:]}")
-    finally:
-        if cluster:
-            cluster.end()
+    while True:
+        before = {p: p.stat().st_mtime_ns for p in tiles.glob("part-*")}
+        driver = subprocess.Popen(
+            command(root, name),
+            cwd=ROOT,
+            env=environment,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=(tokens / "driver.log").open("ab"),
+        )
+        (tokens / "driver.pid").write_text(str(driver.pid))
+        deadline = time.monotonic() + PATIENCE_S
+        while driver.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if driver.poll() is None:
+            driver.kill()
+            driver.wait()
+            counted["drivers_stuck"] += 1
+        counted["drivers"] += 1
+        counted["tiles_rescored"] += sum(p.stat().st_mtime_ns != then for p, then in before.items())
+        if driver.returncode == 0:
+            break
+        time.sleep(2)  # what the dead driver's workers still do, they do now
+        if counted["drivers"] > kills + 10:
+            raise RuntimeError(f"{name} does not finish: {(tokens / 'driver.log').read_text()[-3000:]}")
     struck = [p.name for p in tokens.glob("struck-*")]
     counted["kills"] = len(struck)
     for token in struck:
@@ -172,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--targets", default="actor,worker,raylet,driver,node")
+    parser.add_argument("--targets", default=",".join(TARGETS))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
@@ -184,11 +158,9 @@ def main() -> None:
         expected = prepared(root)
         run = 0
         while total["kills"] < wanted:
-            on_nodes = "node" in targets and (run % 4 == 3 or targets == ["node"])
-            chosen = ("node", "actor") if on_nodes else tuple(t for t in targets if t in LOCAL)
             name, kills = f"run-{run}", min(KILLS_PER_RUN, wanted - total["kills"])
             started = time.monotonic()
-            counted = torment(root, name, chosen, kills, arguments.seed * 1000 + run)
+            counted = torment(root, name, tuple(targets), kills, arguments.seed * 1000 + run)
             counted += inspect(root, name, expected)
             shutil.rmtree(root / name)
             total += counted

@@ -46,8 +46,6 @@ def victims(target: str) -> list[int]:
     if target == "worker":
         others = [p for p in children(raylet) if p != os.getpid() and command(p).startswith("ray::")]
         return [random.choice(others)] if others else [os.getpid()]
-    if target == "node" and "--head" not in command(raylet):
-        return [raylet, *(p for p in children(raylet) if p != os.getpid()), os.getpid()]
     return [os.getpid()]
 
 
