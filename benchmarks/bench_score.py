@@ -66,7 +66,7 @@ class Bench:
         titles = self.items["text"].to_pylist()
         made = [" ".join(titles[7 * i % len(titles)].split()[i % 2 : i % 2 + 2 + i % 3]) for i in range(number)]
         extra = pa.table({"query_id": [f"made-{i}" for i in range(number)], "text": made})
-        return pa.concat_tables([self.queries, extra]).slice(0, number)
+        return pa.concat_tables([self.queries, extra.cast(self.queries.schema)]).slice(0, number)
 
     def commit(self, scorer: Scorer, queries: pa.Table, items: pa.Table, keep: str = "top") -> Callable[[], object]:
         """Scores one tile from texts to a committed part, anew each time."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from recsys.model.split_encoder import SplitEncoder
 
 _ROWS_CPU, _ROWS_GPU = 1024, 65_536  # query rows of a block: its widest layer stays in a CPU's cache, or fills a GPU
+_ITEMS = 8  # at least about so many items in a block: each brings keys and values of its own
 _HIGHEST = 80.0  # exp of more overflows float32; attention logits of trained models are far below
 
 
@@ -63,6 +64,13 @@ class QueryGroup:
 
     def __len__(self) -> int:
         return len(self.code_G)
+
+    def cut(self, rows: int) -> Iterator["QueryGroup"]:
+        """The group in pieces of about `rows` query rows at most."""
+        size = max(1, rows // self.hidden_GRD.shape[1])
+        parts = (self.code_G, self.hidden_GRD, self.query_GHRd, self.log_sum_GHR1, self.context_GHRd)
+        for start in range(0, len(self), size):
+            yield QueryGroup(*(p[start : start + size] for p in parts))
 
     def all(self) -> "Asking":
         """All queries of the group, to be put to each item of a block."""
@@ -131,7 +139,7 @@ class SplitScorer(Scorer):
     def score(self, queries: Encodings, items: Encodings) -> np.ndarray:
         turned_TUD = self._towers.heads.turned(queries.vector_UD)
         score_TUU = turned_TUD @ items.vector_UD.T + self._towers.heads.bias()[:, None, None]
-        for group in queries.groups:
+        for group in (piece for whole in queries.groups for piece in whole.cut(self._rows // _ITEMS)):
             row_G1 = torch.from_numpy(group.code_G[:, None]).to(self._device)
             asking = group.all()
             for item_group, span in _blocks(items.groups, max(1, self._rows // asking.hidden.shape[1])):
