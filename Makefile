@@ -17,13 +17,14 @@ check: env  ## lint, format, types
 
 bench: env  ## the benchmarks, quick sizes
 	$(BIN)/python -m benchmarks.bench_bm25
+	$(BIN)/python -m benchmarks.chaos --quick
 
 env: $(STAMP)  ## .venv with the project and all its extras, exactly as pinned
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,dev,bench]"
 	touch $(STAMP)
 
 clean:

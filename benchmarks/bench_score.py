@@ -62,9 +62,9 @@ class Bench:
         return folder
 
     def more_queries(self, number: int) -> pa.Table:
-        """The judged queries, and further ones of two to four words from the titles."""
-        titles = self.items["text"].to_pylist()
-        made = [" ".join(titles[7 * i % len(titles)].split()[i % 2 : i % 2 + 2 + i % 3]) for i in range(number)]
+        """The judged queries, and further ones put together from their words: about as long."""
+        words = sorted({w for text in self.queries["text"].to_pylist() for w in text.split()})
+        made = [f"{words[i % len(words)]} {words[(i * 31 + i // len(words)) % len(words)]}" for i in range(number)]
         extra = pa.table({"query_id": [f"made-{i}" for i in range(number)], "text": made})
         return pa.concat_tables([self.queries, extra.cast(self.queries.schema)]).slice(0, number)
 

@@ -24,19 +24,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys.stage.prepare import prepare
+from recsys.stage.score import score
+from recsys.stage.train import train
+from tests.compose import SMALL_SHOP, job
+
 ROOT = Path(__file__).parents[1]
 PHASES = ("before", "during", "between", "after")
 TARGETS = ("actor", "worker", "raylet", "driver")
 KILLS_PER_RUN = 10
 PATIENCE_S = 240
-SHOP = (
-    "source.num_items=150",
-    "source.num_search_queries=36",
-    "source.num_users=12",
-    "source.num_judged_queries=48",
-    "source.judgments_per_query=12",
-    "source.num_sessions=150",
-)
 TILES = ("tiles.queries=8", "tiles.items=16", "tiles.labelled=200", "keep=every", "model=bm25")
 
 
@@ -56,10 +53,9 @@ def digests(folder: Path) -> dict[str, str]:
 def prepared(root: Path) -> dict[str, str]:
     """A corpus and a model to start from, and what an undisturbed run leaves."""
     base = (f"store.root={root}", "name=base")
-    for verb, more in (("prepare", SHOP), ("train", ("model=bm25",)), ("score", (*TILES, "resources.actors=2"))):
-        subprocess.run(
-            [sys.executable, "-m", f"ray_jobs.{verb}", *base, *more], cwd=ROOT, check=True, capture_output=True
-        )
+    prepare(job("prepare", *base, *SMALL_SHOP))
+    train(job("train", *base, "model=bm25"))
+    score(job("score", *base, *TILES, "resources.actors=1"))
     return digests(root / "base" / "scores")
 
 
@@ -72,17 +68,21 @@ def take_over(root: Path, name: str) -> None:
         (folder / "_REUSED.json").write_text(json.dumps({"run": "base", "fingerprint": manifest["fingerprint"]}))
 
 
-def torment(root: Path, name: str, targets: tuple[str, ...], kills: int, seed: int) -> Counter[str]:
+def strikes(targets: list[str], kills: int, seed: int) -> list[tuple[str, str]]:
+    """(phase, target) of `kills` strikes: every pair equally often, in random order."""
+    cells = list(itertools.product(PHASES, targets))
+    random.Random(seed).shuffle(cells)
+    return list(itertools.islice(itertools.cycle(cells), kills))
+
+
+def torment(root: Path, name: str, planned: list[tuple[str, str]]) -> Counter[str]:
     """Scores one run under strikes until it is finished; what was counted on the way."""
     tokens = Path(tempfile.mkdtemp(prefix="chaos-"))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     path = os.pathsep.join([str(Path(__file__).with_name("_strike")), str(ROOT)])
     environment |= {"CHAOS_TOKENS": str(tokens), "PYTHONPATH": path, "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
     take_over(root, name)
-    chance = random.Random(seed)
-    cells = list(itertools.product(PHASES, targets))
-    chance.shuffle(cells)
-    for number, (phase, target) in enumerate(itertools.islice(itertools.cycle(cells), kills)):
+    for number, (phase, target) in enumerate(planned):
         (tokens / f"{phase}-{number:03d}-{target}").touch()
     counted: Counter[str] = Counter()
     tiles = root / name / "scores" / "tiles"
@@ -109,7 +109,7 @@ def torment(root: Path, name: str, targets: tuple[str, ...], kills: int, seed: i
         if driver.returncode == 0:
             break
         time.sleep(2)  # what the dead driver's workers still do, they do now
-        if counted["drivers"] > kills + 10:
+        if counted["drivers"] > len(planned) + 5:
             raise RuntimeError(f"{name} does not finish: {(tokens / 'driver.log').read_text()[-3000:]}")
     struck = [p.name for p in tokens.glob("struck-*")]
     counted["kills"] = len(struck)
@@ -160,7 +160,7 @@ def main() -> None:
         while total["kills"] < wanted:
             name, kills = f"run-{run}", min(KILLS_PER_RUN, wanted - total["kills"])
             started = time.monotonic()
-            counted = torment(root, name, tuple(targets), kills, arguments.seed * 1000 + run)
+            counted = torment(root, name, strikes(targets, kills, arguments.seed * 1000 + run))
             counted += inspect(root, name, expected)
             shutil.rmtree(root / name)
             total += counted

@@ -68,9 +68,10 @@ class QueryGroup:
     def cut(self, rows: int) -> Iterator["QueryGroup"]:
         """The group in pieces of about `rows` query rows at most."""
         size = max(1, rows // self.hidden_GRD.shape[1])
-        parts = (self.code_G, self.hidden_GRD, self.query_GHRd, self.log_sum_GHR1, self.context_GHRd)
+        parts = (self.hidden_GRD, self.query_GHRd, self.log_sum_GHR1, self.context_GHRd)
         for start in range(0, len(self), size):
-            yield QueryGroup(*(p[start : start + size] for p in parts))
+            some = slice(start, start + size)
+            yield QueryGroup(self.code_G[some], *(p[some] for p in parts))
 
     def all(self) -> "Asking":
         """All queries of the group, to be put to each item of a block."""
