@@ -93,6 +93,7 @@ class Merged:
         ranked_N = grid.scored(query_row_N, item_row_N)
         above_N = np.where(ranked_N, table["num_above"].to_numpy(), scored_N)
         tied_N = np.where(ranked_N, table["num_tied"].to_numpy(), num_items_N - scored_N)
+        assert (~within_N | ((tied_N >= 1) & (above_N + tied_N <= num_items_N))).all(), "a place beyond the market"
         columns = {
             "query_id": query_ids.take(table["query_row"]),
             "item_id": item_ids.take(table["item_row"]),
