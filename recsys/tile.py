@@ -100,9 +100,10 @@ def best(score_I: np.ndarray, k: int) -> np.ndarray:
     """Positions of the k highest scores, best first; ties in order of position."""
     if k < len(score_I):
         threshold = np.partition(score_I, len(score_I) - k)[len(score_I) - k]
-        above = np.flatnonzero(score_I > threshold)
-        tied = np.flatnonzero(score_I == threshold)[: k - len(above)]
-        chosen = np.sort(np.concatenate([above, tied]))
+        chosen = np.flatnonzero(score_I >= threshold)
+        if surplus := len(chosen) - k:
+            tied = np.flatnonzero(score_I[chosen] == threshold)
+            chosen = np.delete(chosen, tied[len(tied) - surplus :])
     else:
         chosen = np.arange(len(score_I))
     return chosen[np.argsort(-score_I[chosen], kind="stable")]
@@ -240,7 +241,7 @@ class TileScorer:
                 )
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
         counters = count(rows, frozen, self.scorer.outputs, self.top_k)
-        table = self._kept(rows, item_row_I, items, frozen)
+        table = self._kept(rows, item_row_I, items, frozen, counters.top)
         num_pairs = sum(len(r.item_row_I) for r in rows)
         text = counters.to_text()
         checksum = _checksum(table, text)
@@ -259,14 +260,18 @@ class TileScorer:
             scored=True,
         )
 
-    def _kept(self, rows: list[Row], item_row_I: np.ndarray, items: pa.Table, frozen: Frozen) -> pa.Table:
+    def _kept(
+        self, rows: list[Row], item_row_I: np.ndarray, items: pa.Table, frozen: Frozen, top: pa.Table
+    ) -> pa.Table:
         """The rows the part keeps: sorted by query row, then item row, with original ids."""
+        top_query_N, top_item_N = top["query_row"].to_numpy(), top["item_row"].to_numpy()
         kept = []
         for row in rows:
             if self.keep == "every":
                 chosen = np.arange(len(row.item_row_I))
             elif self.keep == "top":
-                chosen = np.unique(np.concatenate([best(score_I, self.top_k) for score_I in row.score_TI]))
+                span = slice(*np.searchsorted(top_query_N, (row.query_row, row.query_row + 1)))
+                chosen = np.searchsorted(row.item_row_I, np.unique(top_item_N[span]))
             else:
                 mine = frozen.of(row.query_row, row.query_row + 1)
                 chosen = np.flatnonzero(np.isin(row.item_row_I, mine.item_row_L))
