@@ -191,14 +191,14 @@ def ray_data(folder: Path, pairs: list[list[str]], batch_size: int, threads: int
     return work
 
 
-def cross_encoder(bench: Bench, with_ray: bool) -> tuple[list[dict[str, Any]], dict[str, dict[str, list[float]]]]:
+def cross_encoder(bench: Bench, *, with_ray: bool) -> list[dict[str, Any]]:
     """The full model, from texts to a committed part, beside its peers and its floor."""
     option = bench.option(CrossEncoder)
     folder = bench.saved(option)
     queries, items = bench.queries, bench.items.slice(1000, 10 if bench.quick else 40)
     worst = gate(bench, folder, queries, bench.items.slice(500, 10 if bench.quick else 93))
     rows = [{"name": "cross_encoder/largest_difference_to_hugging_face", "value": worst, "unit": "logit"}]
-    pairs, found = every_text_pair(queries, items), {}
+    pairs = every_text_pair(queries, items)
     by_length = sorted(pairs, key=lambda p: len(p[0]) + len(p[1]))
     for dtype in ("float32", "bfloat16"):
         scorer = replace(option, dtype=dtype).load(folder, "cpu")
@@ -228,7 +228,6 @@ def cross_encoder(bench: Bench, with_ray: bool) -> tuple[list[dict[str, Any]], d
                     Contender("Ray Data, tuned", ray_data(folder, by_length, 128, bench.threads), len(pairs))
                 )
         rates = alternate(contenders, bench.repeats)
-        found[dtype] = rates
         rows += rate_rows({f"cross_encoder {dtype}: {n}": v for n, v in rates.items()}, "pairs/s")
         committed, best = rates[contenders[0].name], rates[contenders[3].name]
         short = {"float32": "fp32", "bfloat16": "bf16"}[dtype]
@@ -237,7 +236,7 @@ def cross_encoder(bench: Bench, with_ray: bool) -> tuple[list[dict[str, Any]], d
             default = rates["sentence-transformers, defaults, to RAM"]
             rows.append(ratio_row("cross_encoder/vs_sentence_transformers_default", committed, default))
             rows.append(ratio_row("cross_encoder/vs_floor", committed, rates["raw floor"]))
-    return rows, found
+    return rows
 
 
 def split_encoder(bench: Bench) -> list[dict[str, Any]]:
@@ -319,7 +318,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(arguments, Path(folder))
         if arguments.only in (None, "cross_encoder"):
-            rows += cross_encoder(bench, with_ray=not arguments.quick)[0]
+            rows += cross_encoder(bench, with_ray=not arguments.quick)
         if arguments.only in (None, "split_encoder"):
             rows += split_encoder(bench)
         if arguments.only in (None, "two_tower"):

@@ -82,7 +82,15 @@ def shop(folder: Path, items: str = ITEMS, judged: str = JUDGED) -> tuple[str, .
         (("model=two_tower", "model.pretrained=/no/such/folder"), ("/no/such/folder",)),
         (("pairs=candidates", "model=bm25", "pairs.path=/no/such/table"), ("pairs.path=/no/such/table",)),
         (("source=chorus", "source.path=/no/such/data"), ("/no/such/data",)),
-        (("source=chorus",), ("source.path",)),
+        (("source=chorus",), ("source.path has no value",)),
+        (("source=scored",), ("source.path has no value",)),
+        (("source.locales=us",), ("source.locales=us", "not a ListConfig")),
+        (("name=null",), ("name", "not Optional")),
+        (("resources.cpus_per_actor=-1",), ("resources.cpus_per_actor=-1", "at least 0")),
+        (("model=random", "model.spread=1e39"), ("model.spread=1e+39", "at most 1e30")),
+        (("model=split_encoder", "model.joint_layers=0"), ("model.joint_layers=0", "between 1 and 2")),
+        (("model=bm25", "reuse=nope"), ("reuse=nope", "no such run")),
+        (("store.root=/proc/runs", "model=bm25"), ("/proc/runs",)),
         (("store.root=nope://x", "model=bm25"), ("nope://x", "s3://")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
@@ -110,6 +118,22 @@ def test_a_broken_table_is_one_clear_line(capsys, monkeypatch, tmp_path, items, 
     line = fails(capsys, monkeypatch, *shop(tmp_path, items, judged))
     for word in words:
         assert word in line, line
+
+
+def test_a_column_that_later_stages_add_cannot_be_mapped(capsys, monkeypatch, tmp_path):
+    further = "+source.columns.items={item_id:sku,text:name,score:name}"
+    line = fails(capsys, monkeypatch, *shop(tmp_path)[:1], further, *shop(tmp_path)[2:])
+    assert "['score']" in line
+    assert "source=scored" in line
+
+
+def test_a_damaged_manifest_is_named(capsys, monkeypatch, tmp_path):
+    folder = tmp_path / "runs" / "own" / "corpus"
+    folder.mkdir(parents=True)
+    (folder / "_MANIFEST.json").write_text('{"fingerprint": "ab')
+    line = fails(capsys, monkeypatch, *shop(tmp_path))
+    assert f"{folder}/_MANIFEST.json is damaged" in line
+    assert "delete its folder" in line
 
 
 def test_a_folder_that_is_no_model_is_named(capsys, monkeypatch, tmp_path):

@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -105,7 +104,6 @@ def install() -> None:
                 strike("after")
 
     os.makedirs, os.fsync, os.replace = chaotic_makedirs, chaotic_fsync, chaotic_replace
-    del sys.modules["sitecustomize"]
 
 
 if TOKENS.is_dir():

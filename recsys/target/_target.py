@@ -7,8 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-HOW = ("first", "count_distinct")
-
 
 @dataclass
 class Target(ABC):
@@ -61,7 +59,8 @@ def mean_judgment(pairs: pa.Table, target: str) -> pa.Table:
     """LABELS rows of a graded target: one per (query, item), label = mean grade. A further column is null where the
     judgments of a pair differ in it."""
     extra = _further(pairs)
-    alike = [(n, how, pc.CountOptions(mode="all") if how == "count_distinct" else None) for n in extra for how in HOW]
+    distinct = pc.CountOptions(mode="all")  # null is a value too
+    alike = [(n, "first") for n in extra] + [(n, "count_distinct", distinct) for n in extra]
     mean = pairs.group_by(["query_id", "item_id"], use_threads=False).aggregate([("label", "mean"), *alike])
     columns = {
         "query_id": mean["query_id"],

@@ -50,3 +50,18 @@ def test_nonsense_is_refused(change, words):
     values = {"name": "relevance", "max_label": 3, "positive_label": 2, "gain_map": "linear"} | change
     with pytest.raises(ValueError, match=words):
         Relevance(**values)
+
+
+def test_a_further_column_is_null_where_the_judgments_of_a_pair_differ_in_it():
+    judged = pa.table(
+        {
+            "query_id": ["q"] * 5,
+            "item_id": ["a", "a", "b", "b", "c"],
+            "target": ["relevance"] * 5,
+            "label": [1.0, 3.0, 0.0, 1.0, 2.0],
+            "rater": ["ann", "bob", "ann", "ann", None],
+        }
+    )
+    labels = GRADED.observe(judged, IMPRESSIONS.schema.empty_table()).sort_by("item_id")
+    assert labels["label"].to_pylist() == [2.0, 0.5, 2.0]
+    assert labels["rater"].to_pylist() == [None, "ann", None]
