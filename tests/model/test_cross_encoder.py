@@ -9,6 +9,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from recsys.model import CrossEncoder
 from recsys.model._first_row import FirstRow
 from tests.model import tiny
+from tests.model.behaviour import (
+    check_a_tile_does_not_depend_on_what_was_scored_before,
+    check_no_pairs_have_no_scores,
+    check_training_computes_what_the_scorer_does,
+)
 from tests.model.weights import minilm
 
 SCRATCH = CrossEncoder(pretrained=None, **tiny.SIZES)
@@ -69,11 +74,7 @@ def test_scores_equal_transformers(tmp_path: Path, kind: str) -> None:
 
 def test_a_tile_has_the_same_bits_whatever_was_scored_before(tmp_path: Path) -> None:
     folder = saved(SCRATCH, tmp_path / "model")
-    tile = tiny.queries().slice(1, 4), tiny.items().slice(3, 11)
-    first, second = SCRATCH.load(folder, "cpu"), SCRATCH.load(folder, "cpu")
-    second.score(second.encode_queries(tiny.queries()), second.encode_items(tiny.items()))
-    scores = [s.score(s.encode_queries(tile[0]), s.encode_items(tile[1])) for s in (first, second)]
-    np.testing.assert_array_equal(scores[0], scores[1])
+    check_a_tile_does_not_depend_on_what_was_scored_before(SCRATCH, folder)
 
 
 def test_equal_texts_share_an_encoding_and_a_score(tmp_path: Path) -> None:
@@ -87,23 +88,14 @@ def test_equal_texts_share_an_encoding_and_a_score(tmp_path: Path) -> None:
 
 
 def test_no_pairs(tmp_path: Path) -> None:
-    scorer = SCRATCH.load(saved(SCRATCH, tmp_path / "model"), "cpu")
-    encoded = scorer.encode_queries(tiny.queries()), scorer.encode_items(tiny.items())
-    assert scorer.score_pairs(*encoded, np.zeros((0, 2), np.int64)).shape == (2, 0)
+    folder = saved(SCRATCH, tmp_path / "model")
+    check_no_pairs_have_no_scores(SCRATCH, folder)
 
 
 def test_network_in_training_equals_the_scorer(tmp_path: Path) -> None:
-    network = SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5)
-    query_texts, item_texts = tiny.queries()["text"].to_pylist(), tiny.items()["text"].to_pylist()[:7]
-    logit_BT = network(**network.collate(query_texts, item_texts))
-    assert logit_BT.shape == (7, 2)
-    logit_BT.sum().backward()
-    unused = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
-    assert unused == []
-    network.save(tmp_path)
-    scorer = SCRATCH.load(tmp_path, "cpu")
-    score_TQI = scorer.score(scorer.encode_queries(tiny.queries()), scorer.encode_items(tiny.items()))
-    np.testing.assert_allclose(logit_BT.detach().numpy(), score_TQI[:, range(7), range(7)].T, atol=1e-4)
+    check_training_computes_what_the_scorer_does(
+        SCRATCH, SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5), tmp_path
+    )
 
 
 def test_same_seed_same_weights_and_other_random_numbers_untouched() -> None:

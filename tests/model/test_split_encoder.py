@@ -8,6 +8,11 @@ import torch
 from recsys.model import SplitEncoder, TwoTower
 from recsys.model._split_encoder import SplitNetwork
 from tests.model import tiny
+from tests.model.behaviour import (
+    check_a_tile_does_not_depend_on_what_was_scored_before,
+    check_no_pairs_have_no_scores,
+    check_training_computes_what_the_scorer_does,
+)
 from tests.model.weights import minilm
 
 SCRATCH = SplitEncoder(pretrained=None, joint_layers=2, **{**tiny.SIZES, "num_layers": 3})
@@ -103,30 +108,16 @@ def test_small_blocks_score_what_large_ones_do(tmp_path: Path) -> None:
 
 def test_a_tile_has_the_same_bits_whatever_was_scored_before(tmp_path: Path) -> None:
     shaken(SCRATCH, tmp_path)
-    tile = tiny.queries().slice(1, 4), tiny.items().slice(3, 11)
-    first, second = SCRATCH.load(tmp_path, "cpu"), SCRATCH.load(tmp_path, "cpu")
-    second.score(second.encode_queries(tiny.queries()), second.encode_items(tiny.items()))
-    scores = [s.score(s.encode_queries(tile[0]), s.encode_items(tile[1])) for s in (first, second)]
-    np.testing.assert_array_equal(scores[0], scores[1])
+    check_a_tile_does_not_depend_on_what_was_scored_before(SCRATCH, tmp_path)
 
 
 def test_network_in_training_equals_the_scorer(tmp_path: Path) -> None:
-    network = shaken(SCRATCH, tmp_path).train()
-    query_texts, item_texts = tiny.queries()["text"].to_pylist(), tiny.items()["text"].to_pylist()[:7]
-    logit_BT = network(**network.collate(query_texts, item_texts))
-    assert logit_BT.shape == (7, 2)
-    logit_BT.sum().backward()
-    assert [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None] == []
-    scorer = SCRATCH.load(tmp_path, "cpu")
-    score_TQI = scorer.score(scorer.encode_queries(tiny.queries()), scorer.encode_items(tiny.items()))
-    np.testing.assert_allclose(logit_BT.detach().numpy(), score_TQI[:, range(7), range(7)].T, atol=1e-4)
+    check_training_computes_what_the_scorer_does(SCRATCH, shaken(SCRATCH, tmp_path).train(), tmp_path)
 
 
 def test_no_pairs(tmp_path: Path) -> None:
     shaken(SCRATCH, tmp_path)
-    scorer = SCRATCH.load(tmp_path, "cpu")
-    encoded = scorer.encode_queries(tiny.queries()), scorer.encode_items(tiny.items())
-    assert scorer.score_pairs(*encoded, np.zeros((0, 2), np.int64)).shape == (2, 0)
+    check_no_pairs_have_no_scores(SCRATCH, tmp_path)
 
 
 def test_wrong_numbers_of_layers_are_refused() -> None:

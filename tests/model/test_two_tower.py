@@ -9,6 +9,10 @@ from transformers import AutoModel, AutoTokenizer
 
 from recsys.model import TwoTower
 from tests.model import tiny
+from tests.model.behaviour import (
+    check_a_tile_does_not_depend_on_what_was_scored_before,
+    check_training_computes_what_the_scorer_does,
+)
 from tests.model.weights import minilm
 
 SCRATCH = TwoTower(pretrained=None, **tiny.SIZES)
@@ -68,25 +72,13 @@ def test_untrained_heads_rank_by_cosine(tmp_path: Path) -> None:
 
 def test_a_tile_has_the_same_bits_whatever_was_scored_before(tmp_path: Path) -> None:
     SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5).save(tmp_path)
-    tile = tiny.queries().slice(1, 4), tiny.items().slice(3, 11)
-    first, second = SCRATCH.load(tmp_path, "cpu"), SCRATCH.load(tmp_path, "cpu")
-    second.score(second.encode_queries(tiny.queries()), second.encode_items(tiny.items()))
-    scores = [s.score(s.encode_queries(tile[0]), s.encode_items(tile[1])) for s in (first, second)]
-    np.testing.assert_array_equal(scores[0], scores[1])
+    check_a_tile_does_not_depend_on_what_was_scored_before(SCRATCH, tmp_path)
 
 
 def test_network_in_training_equals_the_scorer(tmp_path: Path) -> None:
-    network = SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5)
-    query_texts, item_texts = tiny.queries()["text"].to_pylist(), tiny.items()["text"].to_pylist()[:7]
-    logit_BT = network(**network.collate(query_texts, item_texts))
-    assert logit_BT.shape == (7, 2)
-    logit_BT.sum().backward()
-    unused = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
-    assert unused == []
-    network.save(tmp_path)
-    scorer = SCRATCH.load(tmp_path, "cpu")
-    score_TQI = scorer.score(scorer.encode_queries(tiny.queries()), scorer.encode_items(tiny.items()))
-    np.testing.assert_allclose(logit_BT.detach().numpy(), score_TQI[:, range(7), range(7)].T, atol=1e-4)
+    check_training_computes_what_the_scorer_does(
+        SCRATCH, SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5), tmp_path
+    )
 
 
 def test_wrong_folders_are_named(tmp_path: Path) -> None:
