@@ -127,7 +127,7 @@ def gate(bench: Bench, folder: Path, queries: pa.Table, items: pa.Table) -> floa
     """The largest difference to Hugging Face alone, pair by pair padded in batches of 64. AssertionError above 1e-4."""
     from transformers import AutoModelForSequenceClassification
 
-    scorer = bench.option(CrossEncoder).load(folder, "cpu")
+    scorer = bench.option(CrossEncoder, residual=False).load(folder, "cpu")
     ours_QI = scorer.score(scorer.encode_queries(queries), scorer.encode_items(items))[0]
     model = AutoModelForSequenceClassification.from_pretrained(str(folder)).eval()
     tokenizer = AutoTokenizer.from_pretrained(str(folder))
@@ -193,7 +193,7 @@ def ray_data(folder: Path, pairs: list[list[str]], batch_size: int, threads: int
 
 def cross_encoder(bench: Bench, *, with_ray: bool) -> list[dict[str, Any]]:
     """The full model, from texts to a committed part, beside its peers and its floor."""
-    option = bench.option(CrossEncoder)
+    option = bench.option(CrossEncoder, residual=False)
     folder = bench.saved(option)
     queries, items = bench.queries, bench.items.slice(1000, 10 if bench.quick else 40)
     worst = gate(bench, folder, queries, bench.items.slice(500, 10 if bench.quick else 93))
@@ -241,7 +241,7 @@ def cross_encoder(bench: Bench, *, with_ray: bool) -> list[dict[str, Any]]:
 
 def split_encoder(bench: Bench) -> list[dict[str, Any]]:
     """Encoding included, to a committed part, beside the best sentence-transformers run of the full model."""
-    full = bench.saved(bench.option(CrossEncoder))
+    full = bench.saved(bench.option(CrossEncoder, residual=False))
     peer, pairs = sentence_transformers(full, "float32"), every_text_pair(bench.queries, bench.items.slice(1000, 8))
     size, ordered = best_batch_size(peer, pairs[::2])
     tuned = sorted(pairs, key=lambda p: len(p[0]) + len(p[1])) if ordered else pairs

@@ -1,11 +1,14 @@
 """The network and scorer of a cross-encoder: query and item read together by one transformer (Nogueira & Cho, 2019).
 
-Shapes: Q queries, I items, P pairs, B pairs of a batch, W tokens of the longest, T outputs, U distinct texts.
+Shapes: Q queries, I items, P pairs, B pairs of a batch, W tokens of the longest, D dimensions, T outputs, U distinct
+texts.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,13 +30,18 @@ from recsys.model._folder import read_settings, write_settings
 from recsys.model._network import Network
 from recsys.model._texts import Batch, Template, Tokens, batches, tokenize
 from recsys.model._transformer import Transformer
+from recsys.model._two_tower import TwoTowerNetwork
 from recsys.scorer import Scorer
 
+if TYPE_CHECKING:
+    from recsys.model.cross_encoder import CrossEncoder
+
+_STEP = 10.0  # of a correction that starts at 0: at a transformer's learning rate its head would hardly move
 _MATCH_TYPES = 4  # query token, item token, and each again where the token occurs in both texts
 
 
 def build(
-    option: Transformer, queries: pa.Table, items: pa.Table, outputs: tuple[str, ...], seed: int
+    option: "CrossEncoder", queries: pa.Table, items: pa.Table, outputs: tuple[str, ...], seed: int
 ) -> "CrossNetwork":
     """See `Supervised.build`."""
     if option.pretrained is None:
@@ -62,26 +70,40 @@ def build(
             model = AutoModelForSequenceClassification.from_pretrained(
                 str(folder) if folder.is_dir() else option.pretrained, config=config, ignore_mismatched_sizes=True
             )
-    return CrossNetwork(
-        model, tokenizer, outputs, max_query_tokens=option.max_query_tokens, max_item_tokens=option.max_item_tokens
-    )
+    limits = {"max_query_tokens": option.max_query_tokens, "max_item_tokens": option.max_item_tokens}
+    towers = TwoTowerNetwork(model.base_model, tokenizer, outputs, **limits) if option.residual else None
+    if towers is not None:
+        for parameter in _head(model).parameters():
+            torch.nn.init.zeros_(parameter)
+    return CrossNetwork(model, tokenizer, outputs, towers, **limits)
+
+
+def _head(model: PreTrainedModel) -> torch.nn.Linear:
+    """The last layer of a sequence classifier. ValueError for an architecture in which it cannot be told."""
+    head = getattr(model, "classifier", None)
+    head = getattr(head, "out_proj", head)
+    if not isinstance(head, torch.nn.Linear):
+        raise ValueError(
+            f"model.residual=true needs a sequence classifier that ends in a linear layer; {type(model).__name__} does "
+            "not: use model.residual=false"
+        )
+    return head
 
 
 def load(option: Transformer, folder: Path, device: str) -> Scorer:
     """See `Model.load`."""
     settings = read_settings(folder, model="cross_encoder")
+    limits: Any = {name: settings.get(name) for name in ("max_query_tokens", "max_item_tokens")}
+    outputs, towers = tuple(settings["outputs"]), None
     try:
         model = AutoModelForSequenceClassification.from_pretrained(str(folder), attn_implementation="sdpa")
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        if settings["residual"]:
+            towers = TwoTowerNetwork(model.base_model, tokenizer, outputs, **limits)
+            towers.load_heads(folder)
     except (OSError, ValueError) as error:
         raise ValueError(f"{folder} is not a complete cross_encoder: {str(error).splitlines()[0]}") from error
-    network = CrossNetwork(
-        model,
-        tokenizer,
-        tuple(settings["outputs"]),
-        max_query_tokens=settings["max_query_tokens"],
-        max_item_tokens=settings["max_item_tokens"],
-    )
+    network = CrossNetwork(model, tokenizer, outputs, towers, **limits)
     dtype = choose_dtype(option.dtype, device)
     return CrossScorer(network, device=device, dtype=dtype, budget=choose_budget(option.batch_tokens, device))
 
@@ -91,19 +113,21 @@ def _num_tokens(option: Transformer, tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 class CrossNetwork(Network):
-    """A Hugging Face sequence classifier with its tokenizer."""
+    """A Hugging Face sequence classifier with its tokenizer; where `towers` share its transformer, it corrects them."""
 
     def __init__(
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         outputs: tuple[str, ...],
+        towers: TwoTowerNetwork | None,
         *,
         max_query_tokens: int,
         max_item_tokens: int,
     ) -> None:
         super().__init__()
         self.model = model
+        self.towers = towers
         self.tokenizer = tokenizer
         self.outputs = outputs
         self.max_query_tokens = max_query_tokens
@@ -118,7 +142,8 @@ class CrossNetwork(Network):
         for texts, limit in ((query_texts, self.max_query_tokens), (item_texts, self.max_item_tokens)):
             row_B = np.arange(len(texts))
             parts.append((tokenize(self.tokenizer, texts, limit), torch.from_numpy(row_B), row_B))
-        return self.inputs(self.template.assemble(parts))
+        pair = self.inputs(self.template.assemble(parts))
+        return pair if self.towers is None else pair | self.towers.collate(query_texts, item_texts)
 
     def inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The transformer's arguments for an assembled batch."""
@@ -133,14 +158,27 @@ class CrossNetwork(Network):
         return inputs
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
-        return self.model(**batch).logits.float()
+        logit_BT = self.read({name: x for name, x in batch.items() if not name.startswith(("query_", "item_"))})
+        if self.towers is None:
+            return logit_BT
+        query_BD = self.towers.embed(batch["query_ids"], batch["query_mask"])
+        item_BD = self.towers.embed(batch["item_ids"], batch["item_mask"])
+        return logit_BT + self.towers.compare(query_BD, item_BD)
+
+    def read(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """logit_BT of the pairs read together: the score, or what it adds to the two-tower's."""
+        logit_BT = self.model(**inputs).logits.float()
+        return logit_BT if self.towers is None else logit_BT * _STEP
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        if self.towers is not None:
+            self.towers.save_heads(folder)
         settings = {
             "max_query_tokens": self.max_query_tokens,
             "max_item_tokens": self.max_item_tokens,
+            "residual": self.towers is not None,
             "token_types": "query, item, query token also in item, item token also in query"
             if self.matches
             else "usual",
@@ -153,6 +191,7 @@ class Texts:
     """Tokens of the distinct texts, and which of them each row has."""
 
     tokens: Tokens
+    vector_UD: torch.Tensor | None  # of the two-tower, where there is one
     code_N: np.ndarray
 
     def __len__(self) -> int:
@@ -164,9 +203,13 @@ class CrossScorer(Scorer):
 
     def __init__(self, network: CrossNetwork, *, device: str, dtype: torch.dtype, budget: int) -> None:
         self.outputs = network.outputs
-        self._network = network.eval().to(device=device, dtype=dtype)
+        self._network = network.eval().to(device)
+        torch.nn.Module.to(network.model, dtype=dtype)
         self._device = device
         self._budget = budget
+        if network.towers is not None:  # texts alone need every row of the last layer: the same weights, another object
+            shared: Any = {id(p): p for p in network.model.parameters()}
+            network.towers.model = copy.deepcopy(network.model.base_model, shared)
         keep_first_row(network.model)
         head = getattr(network.model, "classifier", None)
         if head is not None and dtype != torch.float32:  # bfloat16 logits would tie: the head stays float32
@@ -182,27 +225,34 @@ class CrossScorer(Scorer):
         num_queries, num_items = len(queries.tokens), len(items.tokens)
         query_P = np.repeat(np.arange(num_queries), num_items)
         item_P = np.tile(np.arange(num_items), num_queries)
-        score_TUU = self._pairs(queries.tokens, items.tokens, query_P, item_P).reshape(-1, num_queries, num_items)
+        score_TUU = self._pairs(queries, items, query_P, item_P).reshape(-1, num_queries, num_items)
         return spread(score_TUU, queries.code_N, items.code_N)
 
     def score_pairs(self, queries: Texts, items: Texts, pair_P2: np.ndarray) -> np.ndarray:
         code_P = queries.code_N[pair_P2[:, 0]] * len(items.tokens) + items.code_N[pair_P2[:, 1]]
         unique_P, inverse_P = np.unique(code_P, return_inverse=True)
         query_P, item_P = np.divmod(unique_P, max(1, len(items.tokens)))
-        return self._pairs(queries.tokens, items.tokens, query_P, item_P)[:, inverse_P]
-
-    def _encode(self, table: pa.Table, limit: int) -> Texts:
-        texts, code_N = distinct(table["text"])
-        return Texts(tokenize(self._network.tokenizer, texts, limit).to(self._device), code_N)
+        return self._pairs(queries, items, query_P, item_P)[:, inverse_P]
 
     @torch.inference_mode()
-    def _pairs(self, queries: Tokens, items: Tokens, query_P: np.ndarray, item_P: np.ndarray) -> np.ndarray:
+    def _encode(self, table: pa.Table, limit: int) -> Texts:
+        texts, code_N = distinct(table["text"])
+        tokens, towers = tokenize(self._network.tokenizer, texts, limit).to(self._device), self._network.towers
+        return Texts(tokens, None if towers is None else towers.vectors(tokens, self._budget), code_N)
+
+    @torch.inference_mode()
+    def _pairs(self, queries: Texts, items: Texts, query_P: np.ndarray, item_P: np.ndarray) -> np.ndarray:
         """score_TP of pairs of distinct texts."""
         score_PT = torch.empty(len(query_P), len(self.outputs), device=self._device)
-        for row_B in batches(queries.length_U[query_P] + items.length_U[item_P], self._budget):
+        network = self._network
+        for row_B in batches(queries.tokens.length_U[query_P] + items.tokens.length_U[item_P], self._budget):
             parts = []
-            for tokens, code_P in ((queries, query_P), (items, item_P)):
-                parts.append((tokens, torch.from_numpy(code_P[row_B]).to(self._device), code_P[row_B]))
-            batch = self._network.template.assemble(parts)
-            score_PT[torch.from_numpy(row_B).to(self._device)] = self._network(**self._network.inputs(batch))
+            for texts, code_P in ((queries, query_P), (items, item_P)):
+                parts.append((texts.tokens, torch.from_numpy(code_P[row_B]).to(self._device), code_P[row_B]))
+            logit_BT = network.read(network.inputs(network.template.assemble(parts)))
+            if network.towers is not None:
+                assert queries.vector_UD is not None
+                assert items.vector_UD is not None
+                logit_BT += network.towers.compare(queries.vector_UD[parts[0][1]], items.vector_UD[parts[1][1]])
+            score_PT[torch.from_numpy(row_B).to(self._device)] = logit_BT
         return score_PT.cpu().numpy().T

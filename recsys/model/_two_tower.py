@@ -30,7 +30,7 @@ from recsys.model._transformer import Transformer
 from recsys.model._word_vectors import start_from_word_vectors
 from recsys.scorer import Scorer
 
-_HEADS = "heads.safetensors"
+HEADS = "heads.safetensors"
 _SCALE, _BIAS = 10.0, -5.0  # an untrained head calls a cosine of 0.5 a coin toss
 _SPREAD = 0.02  # of initial weights: so little that a transformer from scratch begins as its mean token vector
 _HEAD_STEP = 100.0  # heads are stored divided by this: at a transformer's learning rate they would hardly move
@@ -57,6 +57,8 @@ def build(
         else:
             folder = Path(option.pretrained).expanduser()
             model = AutoModel.from_pretrained(str(folder) if folder.is_dir() else option.pretrained)
+    if getattr(model, "pooler", None) is not None:
+        model.pooler.requires_grad_(False)  # its output is not used; distributed training waits for its gradient
     return TwoTowerNetwork(
         model, tokenizer, outputs, max_query_tokens=option.max_query_tokens, max_item_tokens=option.max_item_tokens
     )
@@ -74,17 +76,16 @@ def open_network(folder: Path, settings: dict[str, Any]) -> "TwoTowerNetwork":
     try:
         model = AutoModel.from_pretrained(str(folder))
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        heads = load_file(folder / _HEADS)
+        network = TwoTowerNetwork(
+            model,
+            tokenizer,
+            tuple(settings["outputs"]),
+            max_query_tokens=settings["max_query_tokens"],
+            max_item_tokens=settings["max_item_tokens"],
+        )
+        network.load_heads(folder)
     except (OSError, ValueError) as error:
         raise ValueError(f"{folder} is not a complete {settings['model']}: {str(error).splitlines()[0]}") from error
-    network = TwoTowerNetwork(
-        model,
-        tokenizer,
-        tuple(settings["outputs"]),
-        max_query_tokens=settings["max_query_tokens"],
-        max_item_tokens=settings["max_item_tokens"],
-    )
-    network.heads.load_state_dict(heads)
     return network
 
 
@@ -126,8 +127,6 @@ class TwoTowerNetwork(Network):
         max_item_tokens: int,
     ) -> None:
         super().__init__()
-        if getattr(model, "pooler", None) is not None:
-            model.pooler.requires_grad_(False)  # its output is not used; distributed training waits for its gradient
         self.model = model
         self.tokenizer = tokenizer
         self.outputs = outputs
@@ -167,9 +166,25 @@ class TwoTowerNetwork(Network):
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        save_file({n: p.detach().cpu().contiguous() for n, p in self.heads.state_dict().items()}, folder / _HEADS)
+        self.save_heads(folder)
         settings = {"max_query_tokens": self.max_query_tokens, "max_item_tokens": self.max_item_tokens}
         write_settings(folder, model="two_tower", outputs=self.outputs, settings=settings)
+
+    def save_heads(self, folder: Path) -> None:
+        save_file({n: p.detach().cpu().contiguous() for n, p in self.heads.state_dict().items()}, folder / HEADS)
+
+    def load_heads(self, folder: Path) -> None:
+        self.heads.load_state_dict(load_file(folder / HEADS))
+
+    def vectors(self, tokens: Tokens, budget: int) -> torch.Tensor:
+        """vector_UD of texts, in batches of at most `budget` tokens; on the device the tokens are on."""
+        device = self.heads.bias_T.device
+        vector_UD = torch.empty(len(tokens), self.model.config.hidden_size, device=device)
+        for row_B in batches(tokens.length_U, budget):
+            device_B = torch.from_numpy(row_B).to(device)
+            batch = self.template.assemble([(tokens, device_B, row_B)])
+            vector_UD[device_B] = self.embed(batch.ids_BW, batch.mask_BW)
+        return vector_UD
 
 
 def pooled(hidden_BWD: torch.Tensor, mask_BW: torch.Tensor | None) -> torch.Tensor:
@@ -223,10 +238,5 @@ class TwoTowerScorer(Scorer):
     @torch.inference_mode()
     def _encode(self, table: pa.Table, limit: int) -> Vectors:
         texts, code_N = distinct(table["text"])
-        tokens: Tokens = tokenize(self._network.tokenizer, texts, limit).to(self._device)
-        vector_UD = torch.empty(len(texts), self._network.model.config.hidden_size, device=self._device)
-        for row_B in batches(tokens.length_U, self._budget):
-            device_B = torch.from_numpy(row_B).to(self._device)
-            batch = self._network.template.assemble([(tokens, device_B, row_B)])
-            vector_UD[device_B] = self._network.embed(batch.ids_BW, batch.mask_BW)
-        return Vectors(vector_UD, code_N)
+        tokens = tokenize(self._network.tokenizer, texts, limit).to(self._device)
+        return Vectors(self._network.vectors(tokens, self._budget), code_N)

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 class CrossEncoder(Transformer):
     """A sequence classifier with one logit per output.
 
+    With `residual` that logit corrects the two-tower similarity of the same transformer and starts at 0, so an
+    untrained model ranks as the two-tower: what few labels can teach is not wasted on learning it again.
+
     A transformer from scratch has no idea yet that equal words mean the same; it is told by the token type
     (0 query, 1 item; 2 and 3 for tokens that occur on both sides).
     """
+
+    residual: bool
 
     def build(self, queries: pa.Table, items: pa.Table, outputs: tuple[str, ...], seed: int) -> "CrossNetwork":
         from recsys.model._cross_encoder import build

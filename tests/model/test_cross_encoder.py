@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from recsys.model import CrossEncoder
+from recsys.model import CrossEncoder, TwoTower
+from recsys.model._cross_encoder import CrossNetwork
 from recsys.model._first_row import FirstRow
 from tests.model import tiny
 from tests.model.behaviour import (
@@ -16,7 +17,8 @@ from tests.model.behaviour import (
 )
 from tests.model.weights import minilm
 
-SCRATCH = CrossEncoder(pretrained=None, **tiny.SIZES)
+SCRATCH = CrossEncoder(pretrained=None, residual=False, **tiny.SIZES)
+RESIDUAL = replace(SCRATCH, residual=True)
 OUTPUTS = ("relevance", "click")
 
 
@@ -96,6 +98,49 @@ def test_network_in_training_equals_the_scorer(tmp_path: Path) -> None:
     check_training_computes_what_the_scorer_does(
         SCRATCH, SCRATCH.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5), tmp_path
     )
+
+
+def corrected(model: CrossEncoder) -> CrossNetwork:
+    """A network with a residual, whose correction is not 0."""
+    network = model.build(tiny.queries(), tiny.items(), OUTPUTS, seed=5)
+    torch.nn.init.normal_(network.model.get_submodule("classifier").get_parameter("weight"), std=0.05)
+    return network
+
+
+@pytest.mark.parametrize("kind", ["scratch", "roberta"])
+def test_a_residual_adds_the_similarity_of_its_own_transformer(tmp_path: Path, kind: str) -> None:
+    model = RESIDUAL
+    if kind == "roberta":
+        tiny.save_roberta(tmp_path)
+        model = replace(RESIDUAL, pretrained=str(tmp_path))
+    queries, items = tiny.queries(), tiny.items()
+    folders = [tmp_path / n for n in ("cross", "towers")]
+    network = model.build(queries, items, OUTPUTS, seed=5)
+    assert network.towers is not None
+    for folder, some in zip(folders, (network, network.towers), strict=True):
+        folder.mkdir()
+        some.save(folder)
+    towers = TwoTower(**{f.name: getattr(model, f.name) for f in fields(TwoTower)})
+    scores = []
+    for option, folder in zip((model, towers), folders, strict=True):
+        scorer = option.load(folder, "cpu")
+        scores.append(scorer.score(scorer.encode_queries(queries), scorer.encode_items(items)))
+    assert np.ptp(scores[0]) > 0.01
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)  # untrained, the correction is 0
+
+
+def test_a_residual_behaves_as_every_model_does(tmp_path: Path) -> None:
+    network = corrected(RESIDUAL)
+    check_training_computes_what_the_scorer_does(RESIDUAL, network, tmp_path)
+    check_a_tile_does_not_depend_on_what_was_scored_before(RESIDUAL, tmp_path)
+    check_no_pairs_have_no_scores(RESIDUAL, tmp_path)
+    scorer = RESIDUAL.load(tmp_path, "cpu")
+    encoded = scorer.encode_queries(tiny.queries()), scorer.encode_items(tiny.items())
+    pair_P2 = tiny.every_pair(7, 23)[::-3]
+    expected_TP = scorer.score(*encoded)[:, pair_P2[:, 0], pair_P2[:, 1]]
+    np.testing.assert_allclose(scorer.score_pairs(*encoded, pair_P2), expected_TP, atol=1e-4)
+    plain = replace(RESIDUAL, residual=False).load(saved(SCRATCH, tmp_path / "plain"), "cpu")
+    assert np.abs(plain.score(*encoded) - scorer.score(*encoded)).max() > 0.1
 
 
 def test_same_seed_same_weights_and_other_random_numbers_untouched() -> None:
