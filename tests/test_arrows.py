@@ -29,6 +29,7 @@ CONFINED = {
         "recsys/adversary/",
         "recsys/explainer/",
         "recsys/stage/_fit.py",
+        "recsys/stage/_learner.py",
         "recsys/stage/pretrain.py",
     ),
     "transformers": ("recsys/model/",),
