@@ -31,7 +31,6 @@ from recsys.stage._corpus import Corpus
 from recsys.stage._learner import Grouped, Learner
 from recsys.stage._pairs import LabelledPairs, labelled_pairs
 from recsys.stage.prepare import prepare
-from recsys.store import Folder
 from recsys.target import Target
 from tests.compose import job
 

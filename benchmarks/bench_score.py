@@ -79,6 +79,7 @@ class Bench:
                 fingerprint="bench",
                 keep=keep,
                 top_k=100,
+                cache_bytes=2**29,
                 queries=queries,
                 read_items=lambda rows: items.take(pa.array(rows)),
                 frozen=Frozen(query_row_L=none, item_row_L=none, score_TL=np.zeros((1, 0), np.float32)),

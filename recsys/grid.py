@@ -70,6 +70,40 @@ def spans(start: int, stop: int, size: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
+MOST_PAIRS = 2**25  # scores in memory at a time, over all outputs: 128 MiB
+CHUNKS_PER_WORKER = 4  # blocks of items that each worker gets, so that none is idle long at the end
+FEW_QUERIES = 32  # a tile has so many where it can: items are encoded once for all of them
+ROW_S = 1e-3  # a query's row of a tile is worth ten times what opening and closing its counters costs
+
+
+def shape(
+    num_queries: int,
+    num_items: int,
+    *,
+    pair_s: float,
+    seconds: float,
+    item_bytes: float,
+    cache_bytes: float,
+    outputs: int,
+    workers: int,
+) -> tuple[int, int]:
+    """(queries, items) of a tile that takes about `seconds`, in powers of two.
+
+    Items enough that a query's row is worth its counters, and otherwise so few that every worker gets several blocks;
+    never more than the cache holds once encoded.
+    """
+    pairs = min(max(1.0, seconds / pair_s), MOST_PAIRS / outputs)
+    wanted = max(num_items / (workers * CHUNKS_PER_WORKER), ROW_S / pair_s)
+    most = min(num_items, cache_bytes / max(item_bytes, 1.0), pairs / min(num_queries, FEW_QUERIES))
+    items = _power_of_two(min(wanted, most))
+    return min(_power_of_two(pairs / items), _power_of_two(2 * num_queries - 1)), items
+
+
+def _power_of_two(value: float) -> int:
+    """The highest that is not above the value; at least 1."""
+    return 1 << max(0, int(value).bit_length() - 1)
+
+
 def plan(markets: Sequence[Market], tile_queries: int, tile_items: int) -> list[Tile]:
     """Every pair of every market in exactly one tile; the tiles of a block follow each other."""
     if tile_queries < 1 or tile_items < 1:

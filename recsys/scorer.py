@@ -3,6 +3,7 @@
 Shapes: Q queries, I items, P pairs, T outputs. Scores are unbounded float32 logits, never probabilities.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
 from typing import Protocol
 
@@ -40,6 +41,20 @@ class Scorer(ABC):
     @abstractmethod
     def score_pairs(self, queries: Encoded, items: Encoded, pair_P2: np.ndarray) -> np.ndarray:
         """score_TP of the given pairs; pair_P2 holds (query row, item row), int64."""
+
+
+def num_bytes(value: object) -> int:
+    """Bytes of all arrays and tensors in it, as far as data classes, lists and sparse matrices go."""
+    size = getattr(value, "nbytes", None)
+    if isinstance(size, int):
+        return size
+    if isinstance(value, list | tuple):
+        return sum(map(num_bytes, value))
+    if hasattr(value, "indptr"):
+        return sum(num_bytes(getattr(value, name)) for name in ("data", "indices", "indptr"))
+    if dataclasses.is_dataclass(value):
+        return sum(num_bytes(getattr(value, f.name)) for f in dataclasses.fields(value))
+    return 0
 
 
 def output_for(target: str, outputs: tuple[str, ...]) -> str:

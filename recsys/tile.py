@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.grid import Tile
-from recsys.scorer import Encoded, Scorer
+from recsys.scorer import Encoded, Scorer, num_bytes
 from recsys.store import Folder, ipc_bytes, parquet_bytes
 from recsys.tables import scores_schema
 
@@ -78,7 +78,8 @@ class Receipt:
     num_rows: int  # rows kept
     num_bytes: int
     checksum: str
-    seconds: float  # 0 if it was committed before
+    seconds: float  # from its start to its commit; 0 if it was committed before
+    encode_s: float  # of these, to encode texts
     scored: bool  # False if it was committed before
 
 
@@ -171,13 +172,15 @@ class _Columns:
 
 @dataclass(kw_only=True)
 class TileScorer:
-    """Scores tiles of one run into a folder. Keeps the encodings of the last block of items and of all queries seen."""
+    """Scores tiles of one run into a folder. Keeps the encodings of the last block of items, and of the first queries
+    seen that fit: tiles come block after block, each with the same queries, so that these are met again."""
 
     scorer: Scorer
     folder: Folder
     fingerprint: str  # of the scores stage: a part of other work is not taken for one of this
     keep: str
     top_k: int
+    cache_bytes: int  # of encoded queries that are kept
     queries: pa.Table  # all queries of the corpus
     read_items: Callable[[np.ndarray], pa.Table]  # ascending item rows -> those rows of the corpus items
     frozen: Frozen
@@ -186,12 +189,14 @@ class TileScorer:
     def __post_init__(self) -> None:
         self._items: tuple[tuple[int, int], pa.Table, Encoded] | None = None
         self._queries: dict[tuple[int, int], Encoded] = {}
+        self._cached = 0  # bytes
+        self._encode_s = 0.0  # of the tile at work
 
     def __call__(self, tile: Tile) -> Receipt:
         """The tile's receipt; scores it unless its part is already there, whole and of this run."""
         if (receipt := committed(self.folder, tile, self.fingerprint)) is not None:
             return receipt
-        started = time.perf_counter()
+        started, self._encode_s = time.perf_counter(), 0.0
         rows, item_row_I, items = self._dense(tile) if self.candidate_P2 is None else self._candidates(tile)
         return self._commit(tile, rows, item_row_I, items, started)
 
@@ -218,7 +223,7 @@ class TileScorer:
         item_row_I, at_P = np.unique(pair_P2[:, 1], return_inverse=True)
         table = self.read_items(item_row_I)
         local_P2 = np.stack([pair_P2[:, 0] - tile.query_start, at_P], axis=1)
-        items = self.scorer.encode_items(table)
+        items = self._timed(self.scorer.encode_items, table)
         score_TP = np.array(self.scorer.score_pairs(self._encode_queries(tile), items, local_P2), np.float32)
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
         stride = tile.item_stop
@@ -257,6 +262,7 @@ class TileScorer:
             num_bytes=data.size,
             checksum=checksum,
             seconds=time.perf_counter() - started,
+            encode_s=self._encode_s,
             scored=True,
         )
 
@@ -291,14 +297,24 @@ class TileScorer:
         if self._items is None or self._items[0] != span:
             self._items = None  # frees the old block before the new one is encoded
             table = self.read_items(np.arange(*span))
-            self._items = (span, table, self.scorer.encode_items(table))
+            self._items = (span, table, self._timed(self.scorer.encode_items, table))
         return self._items[1], self._items[2]
 
     def _encode_queries(self, tile: Tile) -> Encoded:
         span = (tile.query_start, tile.query_stop)
-        if span not in self._queries:
-            self._queries[span] = self.scorer.encode_queries(self.queries.slice(span[0], span[1] - span[0]))
-        return self._queries[span]
+        if span in self._queries:
+            return self._queries[span]
+        encoded = self._timed(self.scorer.encode_queries, self.queries.slice(span[0], span[1] - span[0]))
+        if self._cached + (size := num_bytes(encoded)) <= self.cache_bytes:
+            self._queries[span] = encoded
+            self._cached += size
+        return encoded
+
+    def _timed(self, encode: Callable[[pa.Table], Encoded], table: pa.Table) -> Encoded:
+        started = time.perf_counter()
+        encoded = encode(table)
+        self._encode_s += time.perf_counter() - started
+        return encoded
 
 
 def _checksum(table: pa.Table, counters: str) -> str:
@@ -324,6 +340,7 @@ def committed(folder: Folder, tile: Tile, fingerprint: str) -> Receipt | None:
         num_bytes=size,
         checksum=facts["checksum"],
         seconds=0.0,
+        encode_s=0.0,
         scored=False,
     )
 

@@ -1,8 +1,10 @@
 """Every pair of a market is in exactly one tile, whatever the sizes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recsys import grid
@@ -45,3 +47,52 @@ def test_spans_are_near_equal_and_cover(start, length, size):
 def test_a_tile_of_nothing_is_refused():
     with pytest.raises(ValueError, match="0 queries x 5 items"):
         grid.plan([grid.Market(0, 1, 0, 1)], 0, 5)
+
+
+@given(
+    num_queries=st.integers(1, 10**7),
+    num_items=st.integers(1, 10**9),
+    pair_s=st.floats(1e-9, 10),
+    seconds=st.floats(0.1, 100),
+    item_bytes=st.floats(0, 1e6),
+    outputs=st.integers(1, 4),
+    workers=st.integers(1, 1000),
+)
+@example(108, 19_406, 1 / 9000, 5.0, 120_000.0, 1, 2)
+def test_a_tile_keeps_its_limits(num_queries, num_items, pair_s, seconds, item_bytes, outputs, workers):
+    queries, items = grid.shape(
+        num_queries,
+        num_items,
+        pair_s=pair_s,
+        seconds=seconds,
+        item_bytes=item_bytes,
+        cache_bytes=2**29,
+        outputs=outputs,
+        workers=workers,
+    )
+    assert queries & (queries - 1) == 0 == items & (items - 1)
+    assert items <= num_items
+    assert queries < 2 * num_queries
+    assert items == 1 or items * item_bytes <= 2**29
+    assert queries * items * outputs <= grid.MOST_PAIRS
+    assert queries * items == 1 or queries * items * pair_s <= seconds
+
+
+def test_the_shape_of_a_tile_by_hand():
+    """45,000 pairs in 5 s; 19,406 items for two workers of four blocks each are 2,425, of which 32 queries allow 1,406:
+    1,024 items, and 45,000 / 1,024 = 43 queries."""
+    case: Any = {
+        "pair_s": 1 / 9000,
+        "seconds": 5.0,
+        "item_bytes": 1e5,
+        "cache_bytes": 2**29,
+        "outputs": 1,
+        "workers": 2,
+    }
+    assert grid.shape(108, 19_406, **case) == (32, 1024)
+    assert grid.shape(108, 19_406, **case | {"item_bytes": 1e6}) == (64, 512)  # the cache holds 536 items
+    assert grid.shape(108, 19_406, **case | {"pair_s": 5e-8, "item_bytes": 1536}) == (
+        128,
+        16384,
+    )  # cheap: long rows, all queries
+    assert grid.shape(108, 19_406, **case | {"pair_s": 1.0}) == (4, 1)

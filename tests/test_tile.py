@@ -25,9 +25,11 @@ class Table(Scorer):
     def __init__(self, score_TQI: np.ndarray) -> None:
         self.score_TQI = score_TQI
         self.num_item_encodings = 0
+        self.num_query_encodings = 0
 
-    def encode_queries(self, table) -> list[int]:
-        return [int(i[1:]) for i in table["query_id"].to_pylist()]
+    def encode_queries(self, table) -> Any:
+        self.num_query_encodings += 1
+        return np.array([int(i[1:]) for i in table["query_id"].to_pylist()])
 
     def encode_items(self, table) -> list[int]:
         self.num_item_encodings += 1
@@ -61,7 +63,9 @@ def world(seed: int, num_queries: int, num_items: int, num_labelled: int):
     return score_TQI, truth_TQI, frozen
 
 
-def scorer(folder: Folder, score_TQI, frozen, *, keep="every", top_k=3, candidate_P2=None) -> TileScorer:
+def scorer(
+    folder: Folder, score_TQI, frozen, *, keep="every", top_k=3, cache_bytes=10**6, candidate_P2=None
+) -> TileScorer:
     items = ids("item", score_TQI.shape[2])
     return TileScorer(
         scorer=Table(score_TQI),
@@ -69,6 +73,7 @@ def scorer(folder: Folder, score_TQI, frozen, *, keep="every", top_k=3, candidat
         fingerprint="f" * 32,
         keep=keep,
         top_k=top_k,
+        cache_bytes=cache_bytes,
         queries=ids("query", score_TQI.shape[1]),
         read_items=lambda rows: items.take(pa.array(rows)),
         frozen=frozen,
@@ -291,3 +296,13 @@ def test_an_item_of_another_market_stands_behind_all_of_the_query_s_own(tmp_path
             else ((own > truth_TQI[0, q, i]).sum(), (own == truth_TQI[0, q, i]).sum(), len(own))
         )
         assert (r["num_above"], r["num_tied"], r["num_items"]) == expected
+
+
+@pytest.mark.parametrize(("cache_bytes", "encodings"), [(10**6, 3), (2 * 4 * 8, 2 + 4), (0, 12)])
+def test_queries_are_encoded_once_as_far_as_they_fit(tmp_path, cache_bytes, encodings):
+    """Three shards of 4 queries, 32 bytes each once encoded, meet four blocks of items."""
+    score_TQI, _, frozen = world(0, 12, 20, 0)
+    work = scorer(Folder.open(str(tmp_path)), score_TQI, frozen, cache_bytes=cache_bytes)
+    for t in grid.plan([grid.Market(0, 12, 0, 20)], 4, 5):
+        work(t)
+    assert work.scorer.num_query_encodings == encodings  # type: ignore[attr-defined]

@@ -2,48 +2,70 @@
 
 import logging
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import ray
 
 from recsys.model import Model
+from recsys.scorer import num_bytes
 from recsys.stage._cluster import num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._progress import amount, duration
-from recsys.stage._schedule import Work
+from recsys.stage._schedule import Cut, Work
 
 log = logging.getLogger("recsys")
 SAMPLE_S = 0.5  # a sample runs at least this long, or over all items
+COUNT_S = 4e-8  # to count a score, whatever it cost: see benchmarks/README.md
 
 
-def announce(work: Work, corpus: Corpus, *, pairs: str, num_pairs: int, num_tiles: int, num_labelled: int) -> float:
-    """The plan line: pairs, tiles, bytes, time from a timed sample. Returns seconds for the labelled pairs."""
-    job = work.job
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """What one scoring actor takes, measured on rows spread over the corpus."""
+
+    query_s: float  # to encode one
+    item_s: float
+    pair_s: float  # to score one and count it
+    query_bytes: float  # of one encoded
+    item_bytes: float
+    outputs: int
+    pairs: int  # of the sample
+
+    def seconds(self, *, pairs: int, queries: int, items: int) -> float:
+        return pairs * self.pair_s + queries * self.query_s + items * self.item_s
+
+
+def measure(work: Work) -> Speed:
+    """Times a sample where the tiles will be scored."""
+    if not uses_gpu(work.job, work.model):
+        return _sample(work, "cpu")
+    return ray.get(ray.remote(num_gpus=1, num_cpus=0)(_sample).remote(work, "cuda"))
+
+
+def announce(work: Work, corpus: Corpus, speed: Speed, *, pairs: str, cut: Cut, num_labelled: int) -> None:
+    """The plan line: pairs, tiles, bytes, expected time."""
+    job, num_pairs, num_tiles = work.job, cut.num_pairs, len(cut.tiles)
     num_items, num_queries = corpus.num_rows("items"), corpus.num_rows("queries")
-    gpu = uses_gpu(job, work.model)
-    on_gpu = ray.remote(num_gpus=1, num_cpus=0)(_sample)
-    timed = ray.get(on_gpu.remote(work, "cuda")) if gpu else _sample(work, "cpu")
     actors = num_actors(job, work.model)
-    seconds = num_pairs * timed["pair_s"] + num_items * timed["item_s"] + num_queries * timed["query_s"]
-    outputs = timed["outputs"]
     rows = {"every": num_pairs, "top": min(num_pairs, num_queries * work.top_k * num_tiles), "labelled": num_labelled}
     log.info(
-        "plan        %s pairs (%d queries x %d items, pairs=%s) in %s tiles, keep=%s: at most about %sB; "
-        "expected %s on %d %s actor(s), from a sample of %d pairs",
+        "plan        %s pairs (%d queries x %d items, pairs=%s) in %s tiles of at most %d x %d, keep=%s: at most about "
+        "%sB; expected %s on %d %s actor(s), from a sample of %d pairs",
         f"{num_pairs:,}",
         num_queries,
         num_items,
         pairs,
         f"{num_tiles:,}",
+        max(t.query_stop - t.query_start for t in cut.tiles),
+        max(t.item_stop - t.item_start for t in cut.tiles),
         work.keep,
-        amount(rows[work.keep] * (4.0 * outputs + 3)),
-        duration(seconds / actors),
+        amount(rows[work.keep] * (4.0 * speed.outputs + 3)),
+        duration(speed.seconds(pairs=num_pairs, queries=num_queries, items=num_items) / actors),
         actors,
-        "GPU" if gpu else "CPU",
-        timed["pairs"],
+        "GPU" if uses_gpu(job, work.model) else "CPU",
+        speed.pairs,
     )
-    return num_labelled * timed["pair_s"] + min(num_labelled, num_items) * timed["item_s"]
 
 
 def settled(model: Model, device: str) -> Model:
@@ -57,8 +79,7 @@ def _settle(model: Model, device: str) -> Model:
     return model.settle(device)
 
 
-def _sample(work: Work, device: str) -> dict[str, float]:
-    """Seconds per item encoded, per query encoded and per pair scored, measured on rows spread over the corpus."""
+def _sample(work: Work, device: str) -> Speed:
     corpus, scorer = work.corpus(), work.scorer(device)
     num_items = corpus.num_rows("items")
     queries = corpus.table("queries", ["query_id", "text"])
@@ -77,12 +98,14 @@ def _sample(work: Work, device: str) -> dict[str, float]:
         if marks[-1] - marks[0] > SAMPLE_S or len(item_rows) < size:
             break
         size *= 4
-    query_s, item_s, pair_s = np.diff(marks) / (len(query_rows), len(item_rows), len(query_rows) * len(item_rows))
-    num_pairs = len(query_rows) * len(item_rows)
-    return {
-        "query_s": query_s,
-        "item_s": item_s,
-        "pair_s": pair_s,
-        "pairs": num_pairs,
-        "outputs": len(scorer.outputs),
-    }
+    pairs = len(query_rows) * len(item_rows)
+    query_s, item_s, pair_s = np.diff(marks) / (len(query_rows), len(item_rows), pairs)
+    return Speed(
+        query_s=float(query_s),
+        item_s=float(item_s),
+        pair_s=float(pair_s) + COUNT_S * len(scorer.outputs),
+        query_bytes=num_bytes(encoded_queries) / len(query_rows),
+        item_bytes=num_bytes(encoded_items) / len(item_rows),
+        outputs=len(scorer.outputs),
+        pairs=pairs,
+    )

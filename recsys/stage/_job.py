@@ -84,7 +84,10 @@ class Job:
 
 
 def perform(job: Job, plan: Plan, work: Callable[[Folder], dict[str, Any]]) -> dict[str, Any]:
-    """The stage's manifest: at once if this very work is done, else after `work(folder)` gave its result."""
+    """The stage's manifest: at once if this very work is done, else after `work(folder)` gave its result.
+
+    What the result calls `timing` goes to `_RUN.json`, and not into the manifest.
+    """
     if (manifest := job.run.done(plan)) is not None:
         log.info("%-11s done before (%s)", plan.stage, plan.fingerprint[:8])
         return manifest
@@ -99,6 +102,7 @@ def perform(job: Job, plan: Plan, work: Callable[[Folder], dict[str, Any]]) -> d
     result = work(folder)
     seconds = time.time() - started
     timing = {"started": started, "seconds": seconds, "cpus": os.cpu_count(), "python": platform.python_version()}
+    timing |= result.pop("timing", {})
     manifest = job.run.close(folder, plan, result | {"versions": versions()}, timing)
     log.info("%-11s finished in %.1f s (%s)", plan.stage, seconds, plan.fingerprint[:8])
     return manifest

@@ -14,7 +14,6 @@ from recsys.model._network import Network
 from recsys.objective import Objective
 from recsys.stage._pairs import LabelledPairs
 
-
 GROUP_CPU = 8  # pairs of about one length that are computed together: on a CPU padding costs more than small products
 
 

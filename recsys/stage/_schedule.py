@@ -25,7 +25,6 @@ from recsys.store import Folder, Run
 from recsys.tile import Frozen, Receipt, TileScorer
 
 log = logging.getLogger("recsys")
-CHUNKS_PER_ACTOR = 4  # so that no actor is idle long at the end
 
 
 @dataclass(kw_only=True)
@@ -38,6 +37,7 @@ class Work:
     keep: str
     top_k: int
     threads: int
+    cache_bytes: int  # of encoded queries that an actor keeps
     folder: Folder
     fingerprint: str
     verify: bool  # read committed parts again, and compare checksums
@@ -99,6 +99,7 @@ def tile_scorer(work: Work, sub: str, device: str) -> TileScorer:
         fingerprint=work.fingerprint,
         keep="every" if first else work.keep,
         top_k=1 if first else work.top_k,
+        cache_bytes=work.cache_bytes,
         queries=corpus.table("queries", ["query_id", "text"]),
         read_items=corpus.items,
         frozen=no_labels(scorer.outputs) if first else read_frozen(work.folder, corpus, scorer.outputs),
@@ -121,7 +122,9 @@ def attempt(score: TileScorer, tile: Tile) -> dict[str, Any]:
 
     Raises OSError, for what keeps a part from being written would keep the others as well.
     """
-    nothing = Receipt(tile=tile.index, num_pairs=0, num_rows=0, num_bytes=0, checksum="", seconds=0.0, scored=False)
+    nothing = Receipt(
+        tile=tile.index, num_pairs=0, num_rows=0, num_bytes=0, checksum="", seconds=0.0, encode_s=0.0, scored=False
+    )
     try:
         return dataclasses.asdict(score(tile)) | {"error": ""}
     except OSError:
@@ -210,7 +213,7 @@ def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> li
     job = work.job
     actors = min(num_actors(job, work.model), len(tiles))
     gpu = uses_gpu(job, work.model)
-    chunks = _chunks(tiles, actors * CHUNKS_PER_ACTOR)
+    chunks = _chunks(tiles, actors * grid.CHUNKS_PER_WORKER)
     blocks = [pa.Table.from_pylist([dataclasses.asdict(t) for t in chunk]) for chunk in chunks]
     receipts = ray.data.from_arrow(blocks).map_batches(
         _Actor,
@@ -232,8 +235,8 @@ def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> li
             raise
         except ray.exceptions.OutOfMemoryError as error:
             raise ValueError(
-                "a scoring actor ran out of memory; lower tiles.items, tiles.queries or resources.actors, and the same "
-                f"command goes on ({str(error).splitlines()[0]})"
+                "a scoring actor ran out of memory; lower tiles.cache_mib, tiles.items, tiles.queries or "
+                f"resources.actors, and the same command goes on ({str(error).splitlines()[0]})"
             ) from error
     return rows
 

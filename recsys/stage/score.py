@@ -6,6 +6,7 @@ counters: ranks.parquet, top.parquet, histogram.parquet.
 
 import dataclasses
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -18,9 +19,9 @@ from recsys import grid, merge
 from recsys import tile as tiling
 from recsys.model import Model
 from recsys.pairs import Pairs
-from recsys.stage._cluster import check_actor, connect, uses_gpu
+from recsys.stage._cluster import check_actor, connect, num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
-from recsys.stage._estimate import announce, settled
+from recsys.stage._estimate import Speed, announce, measure, settled
 from recsys.stage._given import given_plan, take_given
 from recsys.stage._job import Job, perform
 from recsys.stage._progress import Progress
@@ -37,15 +38,33 @@ HERE_S = 20.0  # labelled pairs that take less are scored by the driver: startin
 class Tiles:
     """How the grid is cut, and the threads that score a tile: together they fix a tile's bytes."""
 
-    queries: int  # at most, per tile
-    items: int  # at most, per tile
+    queries: int | None  # at most, per tile; null = from a measurement
+    items: int | None  # likewise
+    seconds: float  # of work in a tile, where it is measured
+    cache_mib: int  # of encoded texts that an actor keeps
     labelled: int  # labelled pairs per part, about
     threads: int  # CPU threads per actor
 
     def __post_init__(self) -> None:
-        for name in ("queries", "items", "labelled", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"tiles.{name}={getattr(self, name)} must be at least 1")
+        for name in ("queries", "items", "cache_mib", "labelled", "threads"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"tiles.{name}={value} must be at least 1")
+        if not self.seconds > 0:
+            raise ValueError(f"tiles.seconds={self.seconds} must be above 0")
+
+    def shape(self, num_queries: int, num_items: int, speed: Speed, workers: int) -> tuple[int, int]:
+        """(queries, items) of a tile at most: as configured, or as measured."""
+        queries, items = grid.shape(
+            num_queries,
+            num_items,
+            pair_s=speed.pair_s,
+            seconds=self.seconds,
+            item_bytes=speed.item_bytes,
+            cache_bytes=self.cache_mib * 2**20 / 2,
+            outputs=speed.outputs,
+            workers=workers,
+        )
+        return self.queries or queries, self.items or items
 
 
 @dataclass
@@ -119,6 +138,7 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         keep=job.keep,
         top_k=job.top_k,
         threads=job.tiles.threads,
+        cache_bytes=job.tiles.cache_mib * 2**20 // 2,
         folder=folder,
         fingerprint=plan.fingerprint,
         verify=job.verify,
@@ -141,26 +161,24 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
                 f"no candidate pair is of one locale: all {other} join a query and an item of different ones"
             )
 
+    speed = measure(work)
     labelled = Cut("labelled", grid.plan_pairs(labelled_P2, job.tiles.labelled, len(items)), labelled_P2)
-    if candidate_P2 is None:
-        cut = Cut("tiles", grid.plan(markets, job.tiles.queries, job.tiles.items), None)
-    else:
-        size = min(job.tiles.queries * job.tiles.items, max(job.tiles.labelled, len(candidate_P2) // CANDIDATE_PARTS))
-        cut = Cut("tiles", grid.plan_pairs(candidate_P2, size, len(items)), candidate_P2)
-    folder.write_table("plan.parquet", pa.Table.from_pylist([dataclasses.asdict(t) for t in cut.tiles]))
-    labelled_s = announce(
-        work,
-        corpus,
-        pairs=stem(job.pairs),
-        num_pairs=cut.num_pairs,
-        num_tiles=len(cut.tiles),
-        num_labelled=labelled.num_pairs,
-    )
+    cut = Cut("tiles", _planned(job, work, markets, candidate_P2, speed, len(items)), candidate_P2)
+    announce(work, corpus, speed, pairs=stem(job.pairs), cut=cut, num_labelled=labelled.num_pairs)
     if job.dry_run:
         raise DryRun
 
+    labelled_s = speed.seconds(pairs=labelled.num_pairs, queries=0, items=min(labelled.num_pairs, len(items)))
     here = labelled_s < HERE_S and not gpu
-    frozen, receipts = run_tiles(work, labelled, here=here), run_tiles(work, cut, here=False)
+    frozen, began = run_tiles(work, labelled, here=here), time.monotonic()
+    receipts = run_tiles(work, cut, here=False)
+    timing = {
+        "actors": min(num_actors(work.job, work.model), len(cut.tiles)),
+        "tiles_wall_s": time.monotonic() - began,
+        "tiles_s": sum(r["seconds"] for r in receipts),
+        "encode_s": sum(r["encode_s"] for r in receipts),
+        "pairs_scored": sum(r["num_pairs"] for r in receipts if r["scored"]),
+    }
 
     merged = merge.merge((tiling.read_counters(folder.join("tiles"), t) for t in cut.tiles), job.top_k)
     asked = merge.Grid(markets, candidate_P2, len(items))
@@ -176,12 +194,39 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     return {
         "rows": kept | left_out,
         "outputs": list(_outputs(folder, labelled)),
+        "timing": timing,
         "device": "cuda" if gpu else "cpu",
         "settled": describe(work.model),
         "learned": job.model.learns,
         "model": stem(job.model),
         "parts": {"": parts, "labelled": _checksums(labelled, frozen), "tiles": _checksums(cut, receipts)},
     }
+
+
+def _planned(
+    job: ScoreJob,
+    work: Work,
+    markets: list[grid.Market],
+    candidate_P2: np.ndarray | None,
+    speed: Speed,
+    num_items: int,
+) -> list[grid.Tile]:
+    """The tiles as they were written down before the first was scored; cut and written down now if they were not."""
+    folder, name = work.folder, "plan.parquet"
+    if folder.exists(name):
+        table = folder.read_table(name)
+        if (table.schema.metadata or {}).get(b"fingerprint") == work.fingerprint.encode():
+            return [grid.Tile(**row) for row in table.to_pylist()]
+    num_queries = sum(m.query_stop - m.query_start for m in markets)
+    queries, items = job.tiles.shape(num_queries, num_items, speed, num_actors(work.job, work.model))
+    if candidate_P2 is None:
+        tiles = grid.plan(markets, queries, items)
+    else:
+        size = min(queries * items, max(job.tiles.labelled, len(candidate_P2) // CANDIDATE_PARTS))
+        tiles = grid.plan_pairs(candidate_P2, size, num_items)
+    table = pa.Table.from_pylist([dataclasses.asdict(t) for t in tiles])
+    folder.write_table(name, table.replace_schema_metadata({"fingerprint": work.fingerprint}))
+    return tiles
 
 
 def _check_markets(markets: list[grid.Market], queries: pa.Table, items: pa.Table) -> None:

@@ -1,17 +1,22 @@
 """Scores do not depend on how many score, nor on what was lost on the way."""
 
+import dataclasses
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
+from recsys import grid
 from recsys.stage._corpus import Corpus
 from recsys.stage.prepare import prepare
-from recsys.stage.score import score
+from recsys.stage.score import DryRun, score
 from recsys.stage.train import train
 from tests.compose import SMALL_SHOP, job
 
@@ -130,3 +135,28 @@ def test_a_tile_that_fails_is_named_and_the_rest_is_committed(root):
     committed = {int(p.stem.split("-")[1]) for p in (root / "failing" / "scores" / "tiles").iterdir()}
     assert committed == {t["index"] for t in tiles} - failing
     assert f"{len(failing)} of {len(tiles)} tiles failed, {len(committed)} are committed" in str(failure.value)
+
+
+def test_a_plan_is_measured_once_and_then_written_down(root):
+    take_over(root, "measured")
+    measured = ("tiles.queries=null", "tiles.items=null", "resources.actors=1")
+    with pytest.raises(DryRun):
+        score(scoring(root, "measured", *measured, "dry_run=true"))
+    scores = root / "measured" / "scores"
+    plan = pq.read_table(scores / "plan.parquet")
+    num_queries, num_items = num_rows(root, "queries"), num_rows(root, "items")
+    assert pc.sum(pc.multiply(*sides(plan))).as_py() == num_queries * num_items
+    cut = grid.plan([grid.Market(0, num_queries, 0, num_items)], 7, 31)  # another than a measurement would give
+    other = pa.Table.from_pylist([dataclasses.asdict(t) for t in cut]).replace_schema_metadata(plan.schema.metadata)
+    pq.write_table(other, scores / "plan.parquet")
+    score(scoring(root, "measured", *measured))
+    assert len(list((scores / "tiles").iterdir())) == len(cut)
+
+
+def sides(plan: pa.Table) -> list:
+    return [pc.subtract(plan[f"{side}_stop"], plan[f"{side}_start"]) for side in ("query", "item")]
+
+
+def num_rows(root: Path, table: str) -> int:
+    manifest = json.loads((root / "one" / "corpus" / "_MANIFEST.json").read_text())
+    return sum(p["rows"] for p in manifest["parts"][table])
