@@ -78,6 +78,7 @@ class Bench:
                 folder=Folder.open(tempfile.mkdtemp(dir=self.work)),
                 fingerprint="bench",
                 keep=keep,
+                score_type="float32",
                 top_k=100,
                 cache_bytes=2**29,
                 queries=queries,

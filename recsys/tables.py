@@ -227,10 +227,11 @@ LABELS = Contract(  # one row per (query, item, target, label) and values of fur
 # labelled/, and in each part of tiles/ : query_id, item_id, then one float32 column `score_<output>` per model output.
 
 
-def scores_schema(outputs: Iterable[str]) -> pa.Schema:
-    """Schema of scored pairs: original ids, then one float32 logit per model output."""
+def scores_schema(outputs: Iterable[str], kind: str = "float32") -> pa.Schema:
+    """Schema of scored pairs: original ids, then one logit per model output, of `kind` float32 or float16."""
+    score = {"float32": pa.float32(), "float16": pa.float16()}[kind]
     ids = [pa.field("query_id", pa.string(), False), pa.field("item_id", pa.string(), False)]
-    return pa.schema(ids + [pa.field(f"score_{o}", pa.float32(), False) for o in outputs])
+    return pa.schema(ids + [pa.field(f"score_{o}", score, False) for o in outputs])
 
 
 RANKS = Contract(  # exact place of each labelled pair among all items of its query's market

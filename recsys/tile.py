@@ -22,6 +22,7 @@ from recsys.store import Folder, ipc_bytes, parquet_bytes
 from recsys.tables import scores_schema
 
 KEEPS = ("every", "top", "labelled")
+SCORE_TYPES = ("float32", "float16")
 NUM_BINS = 4096
 _KEY = "recsys."
 
@@ -179,6 +180,7 @@ class TileScorer:
     folder: Folder
     fingerprint: str  # of the scores stage: a part of other work is not taken for one of this
     keep: str
+    score_type: str  # of the scores kept; what is counted and ranked is always float32
     top_k: int
     cache_bytes: int  # of encoded queries that are kept
     queries: pa.Table  # all queries of the corpus
@@ -285,12 +287,14 @@ class TileScorer:
         query_row_N = np.concatenate([k[0] for k in kept])
         item_row_N = np.concatenate([k[1] for k in kept])
         score_TN = np.concatenate([k[2] for k in kept], axis=1)
+        if (highest := np.abs(score_TN).max(initial=0)) > np.finfo(self.score_type).max:
+            raise OverflowError(f"a score of {highest:g} does not fit into {self.score_type}; use score_type=float32")
         arrays = [
             self.queries["query_id"].take(pa.array(query_row_N)),
             items["item_id"].take(pa.array(np.searchsorted(item_row_I, item_row_N))),
-            *(pa.array(score_N) for score_N in score_TN),
+            *(pa.array(score_N.astype(self.score_type)) for score_N in score_TN),
         ]
-        return pa.table(arrays, schema=scores_schema(self.scorer.outputs))
+        return pa.table(arrays, schema=scores_schema(self.scorer.outputs, self.score_type))
 
     def _encode_items(self, tile: Tile) -> tuple[pa.Table, Encoded]:
         span = (tile.item_start, tile.item_stop)

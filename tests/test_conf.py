@@ -78,6 +78,8 @@ def shop(folder: Path, items: str = ITEMS, judged: str = JUDGED) -> tuple[str, .
         (("seed=-1",), ("seed=-1", "negative")),
         (("keep=all",), ("keep='all'", "every, top, labelled")),
         (("tiles.items=0",), ("tiles.items=0", "at least 1")),
+        (("tiles.seconds=0",), ("tiles.seconds=0", "above 0")),
+        (("score_type=int8",), ("score_type='int8'", "float32, float16")),
         (("name=a/b",), ("a/b", "cannot name a folder")),
         (("model=two_tower", "model.pretrained=/no/such/folder"), ("/no/such/folder",)),
         (("pairs=candidates", "model=bm25", "pairs.path=/no/such/table"), ("pairs.path=/no/such/table",)),

@@ -64,7 +64,15 @@ def world(seed: int, num_queries: int, num_items: int, num_labelled: int):
 
 
 def scorer(
-    folder: Folder, score_TQI, frozen, *, keep="every", top_k=3, cache_bytes=10**6, candidate_P2=None
+    folder: Folder,
+    score_TQI,
+    frozen,
+    *,
+    keep="every",
+    score_type="float32",
+    top_k=3,
+    cache_bytes=10**6,
+    candidate_P2=None,
 ) -> TileScorer:
     items = ids("item", score_TQI.shape[2])
     return TileScorer(
@@ -72,6 +80,7 @@ def scorer(
         folder=folder,
         fingerprint="f" * 32,
         keep=keep,
+        score_type=score_type,
         top_k=top_k,
         cache_bytes=cache_bytes,
         queries=ids("query", score_TQI.shape[1]),
@@ -306,3 +315,34 @@ def test_queries_are_encoded_once_as_far_as_they_fit(tmp_path, cache_bytes, enco
     for t in grid.plan([grid.Market(0, 12, 0, 20)], 4, 5):
         work(t)
     assert work.scorer.num_query_encodings == encodings  # type: ignore[attr-defined]
+
+
+def test_half_the_space_changes_no_rank(tmp_path):
+    """Scores that float16 cannot tell apart: kept they tie, ranked they do not."""
+    score_TQI = np.tile(np.float32(4) + np.arange(8, dtype=np.float32) / 2048, (2, 1, 1))
+    frozen = Frozen(
+        query_row_L=np.zeros(8, np.int64), item_row_L=np.arange(8), score_TL=np.ascontiguousarray(score_TQI[:, 0])
+    )
+    tiles = grid.plan([grid.Market(0, 1, 0, 8)], 1, 3)
+    results = []
+    for score_type in ("float32", "float16"):
+        folder = Folder.open(str(tmp_path / score_type))
+        work = scorer(folder, score_TQI, frozen, score_type=score_type)
+        for t in tiles:
+            work(t)
+            assert tile.verify(folder, f"{t.name}.parquet")
+        kept = folder.read_tables("part-")["score_click"]
+        assert kept.type == score_type.replace("float16", "halffloat").replace("float32", "float")
+        np.testing.assert_array_equal(kept.to_numpy(), score_TQI[1, 0].astype(score_type))
+        results.append([t.to_pydict() for t in totals(folder, frozen, tiles, 1, 8)])
+    assert results[0] == results[1]
+    assert len(set(score_TQI[0, 0].astype("float16"))) < 8
+
+
+def test_a_score_too_large_for_its_type_is_named(tmp_path):
+    score_TQI, _, frozen = world(0, 2, 3, 0)
+    score_TQI[0, 1, 2] = -70_000
+    work = scorer(Folder.open(str(tmp_path)), score_TQI, frozen, score_type="float16")
+    with pytest.raises(OverflowError, match=r"70000 does not fit into float16; use score_type=float32"):
+        work(grid.plan([grid.Market(0, 2, 0, 3)], 2, 3)[0])
+    assert not list(tmp_path.iterdir())

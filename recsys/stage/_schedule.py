@@ -35,6 +35,7 @@ class Work:
     run: Run
     model: Model
     keep: str
+    score_type: str
     top_k: int
     threads: int
     cache_bytes: int  # of encoded queries that an actor keeps
@@ -98,6 +99,7 @@ def tile_scorer(work: Work, sub: str, device: str) -> TileScorer:
         folder=work.folder.join(sub),
         fingerprint=work.fingerprint,
         keep="every" if first else work.keep,
+        score_type="float32" if first else work.score_type,
         top_k=1 if first else work.top_k,
         cache_bytes=work.cache_bytes,
         queries=corpus.table("queries", ["query_id", "text"]),

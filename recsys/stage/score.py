@@ -72,11 +72,12 @@ class ScoreJob(Job):
     """Scores every pair (or a table of candidates) with a fitted model; given scores are taken as they are."""
 
     stage: ClassVar[str] = "scores"
-    semantic: ClassVar[tuple[str, ...]] = ("model", "pairs", "keep", "top_k", "tiles", "seed")
+    semantic: ClassVar[tuple[str, ...]] = ("model", "pairs", "keep", "score_type", "top_k", "tiles", "seed")
 
     model: Model
     pairs: Pairs
     keep: str  # every, top or labelled
+    score_type: str  # of the scores kept in scores/tiles: float32 or float16
     top_k: int  # items kept per query in top.parquet
     tiles: Tiles
     dry_run: bool  # stop after the plan line
@@ -86,6 +87,8 @@ class ScoreJob(Job):
         super().__post_init__()
         if self.keep not in tiling.KEEPS:
             raise ValueError(f"keep={self.keep!r} is unknown; use one of {', '.join(tiling.KEEPS)}")
+        if self.score_type not in tiling.SCORE_TYPES:
+            raise ValueError(f"score_type={self.score_type!r} is unknown; use one of {', '.join(tiling.SCORE_TYPES)}")
         if self.top_k < 1:
             raise ValueError(f"top_k={self.top_k} keeps nothing; use at least 1")
 
@@ -136,6 +139,7 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         run=job.run,
         model=settled(job.model, "cuda" if gpu else "cpu"),
         keep=job.keep,
+        score_type=job.score_type,
         top_k=job.top_k,
         threads=job.tiles.threads,
         cache_bytes=job.tiles.cache_mib * 2**20 // 2,
