@@ -8,7 +8,9 @@ Before anything is timed, our float32 logits must be within 1e-4 of Hugging Face
 """
 
 import argparse
+import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +22,9 @@ import torch
 from transformers import AutoTokenizer
 
 from benchmarks._timing import Contender, alternate, rate_rows, ratio_row, tell
+from benchmarks._whole_job import untrained, watched
 from recsys.grid import Tile
-from recsys.model import CrossEncoder, SplitEncoder, Supervised, TwoTower
+from recsys.model import CrossEncoder, SplitEncoder, Supervised
 from recsys.model._texts import batches
 from recsys.scorer import Scorer
 from recsys.store import Folder
@@ -50,6 +53,11 @@ class Bench:
 
     def option(self, kind: Any, dtype: str = "float32", **more: Any) -> Any:
         return kind(pretrained=self.pretrained, dtype=dtype, batch_tokens=None, **LIMITS, **UNUSED, **more)
+
+    def overrides(self, kind: str, *more: str) -> tuple[str, ...]:
+        """The same for a job."""
+        limits = (f"model.{name}={value}" for name, value in LIMITS.items())
+        return (f"model={kind}", f"model.pretrained={self.pretrained}", "model.dtype=float32", *limits, *more)
 
     def saved(self, option: Supervised) -> Path:
         """A folder with untrained weights; heads are random, and large enough for logits to spread over units."""
@@ -193,7 +201,7 @@ def ray_data(folder: Path, pairs: list[list[str]], batch_size: int, threads: int
     return work
 
 
-def cross_encoder(bench: Bench, *, with_ray: bool) -> list[dict[str, Any]]:
+def cross_encoder(bench: Bench) -> list[dict[str, Any]]:
     """The full model, from texts to a committed part, beside its peers and its floor."""
     option = bench.option(CrossEncoder, residual=False)
     folder = bench.saved(option)
@@ -225,7 +233,7 @@ def cross_encoder(bench: Bench, *, with_ray: bool) -> list[dict[str, Any]]:
             contenders.append(
                 Contender("sentence-transformers, defaults, to RAM", lambda p=peer: p.predict(pairs), len(pairs))
             )
-            if with_ray:
+            if not bench.quick:
                 contenders.append(
                     Contender("Ray Data, tuned", ray_data(folder, by_length, 128, bench.threads), len(pairs))
                 )
@@ -273,36 +281,56 @@ def split_encoder(bench: Bench) -> list[dict[str, Any]]:
 
 
 def two_tower(bench: Bench) -> list[dict[str, Any]]:
-    """Tiles of the two-tower, encoded before: scores, exact top 100 and counters, beside the bare matrix product."""
-    option = bench.option(TwoTower)
-    scorer = option.load(bench.saved(option), "cpu")
-    queries, items = bench.more_queries(512), bench.items.slice(0, 1024 if bench.quick else 8192)
-    encoded = scorer.encode_queries(queries), scorer.encode_items(items)
+    """A whole job over more than 1e9 pairs (10 million in the quick size), beside the bare matrix product.
 
-    class Encoded(Scorer):
-        outputs = scorer.outputs
-
-        def encode_queries(self, table: pa.Table) -> Any:
-            return encoded[0]
-
-        def encode_items(self, table: pa.Table) -> Any:
-            return encoded[1]
-
-        def score(self, queries: Any, items: Any) -> np.ndarray:
-            return scorer.score(queries, items)
-
-        score_pairs = score  # type: ignore[assignment]
-
-    query_QD, item_ID = (torch.randn(len(t), 384) for t in (queries, items))
-    amount = len(queries) * len(items)
-    contenders = [
-        Contender("two_tower, encoded texts to committed Parquet", bench.commit(Encoded(), queries, items), amount),
-        Contender("bare float32 matrix product", lambda: query_QD @ item_ID.T, amount),
+    The rate is that of the tiles once texts are encoded: scores, exact top 100, counters and the commit, on all actors
+    together. The job's own rate, encoding included, is a row of its own.
+    """
+    items = bench.items.slice(0, 2048) if bench.quick else bench.items
+    queries = bench.more_queries(10**7 // len(items) if bench.quick else 10**9 // len(items) + 600)
+    model = bench.overrides("two_tower")
+    untrained(bench.work, "two_tower", queries, items, *model)
+    bare = [bare_product() for _ in range(3)]
+    made = watched(bench.work, "two_tower", *model, "keep=top", "top_k=100")
+    bare += [bare_product() for _ in range(3)]
+    pairs, actors = made["pairs_scored"], made["actors"]
+    rate = pairs * actors / (made["tiles_s"] - made["encode_s"])
+    product = statistics.median(bare)
+    return [
+        {"name": "two_tower/pairs", "value": pairs, "unit": "pairs"},
+        {"name": "two_tower/pairs_per_s", "value": rate, "unit": "pairs/s"},
+        {"name": "two_tower/job_pairs_per_s", "value": pairs / made["tiles_wall_s"], "unit": "pairs/s"},
+        {"name": "two_tower/peak_memory", "value": made["peak_bytes"] / 1e9, "unit": "GB"},
+        {"name": "bare float32 product", "value": product, "low": min(bare), "high": max(bare), "unit": "pairs/s"},
+        {"name": "two_tower/vs_matmul", "value": rate / product, "unit": "ratio"},
     ]
-    rates = alternate(contenders, 4 * bench.repeats)
-    ours, bare = (rates[c.name] for c in contenders)
-    rows = rate_rows({"two_tower/pairs_per_s": ours, contenders[1].name: bare}, "pairs/s")
-    return [*rows, ratio_row("two_tower/vs_matmul", ours, bare)]
+
+
+def bare_product() -> float:
+    """Pairs per second of a float32 product of 384 columns, on all threads, for about a second."""
+    query_QD, item_ID = torch.randn(512, 384), torch.randn(8192, 384)
+    out_QI, number, started = query_QD @ item_ID.T, 0, time.perf_counter()
+    while time.perf_counter() - started < 1:
+        torch.mm(query_QD, item_ID.T, out=out_QI)
+        number += 1
+    return number * out_QI.numel() / (time.perf_counter() - started)
+
+
+def engine(bench: Bench) -> list[dict[str, Any]]:
+    """What Ray and the scheduling cost: the share of the actors' time that is not spent on tiles of about 5 s, from the
+    first tile's start to the last one's commit."""
+    model = bench.overrides("split_encoder", "model.joint_layers=2")
+    untrained(bench.work, "engine", bench.queries, bench.items.slice(0, 1500 if bench.quick else 12_000), *model)
+    made = watched(bench.work, "engine", *model)
+    overhead = 1 - made["tiles_s"] / (made["actors"] * made["tiles_wall_s"])
+    return [
+        {"name": "engine/wall", "value": made["tiles_wall_s"], "unit": "s"},
+        {"name": "engine/seconds_per_tile", "value": made["tiles_s"] / made["tiles"], "unit": "s"},
+        {"name": "engine/overhead_fraction", "value": overhead, "unit": "fraction"},
+    ]
+
+
+PARTS = {"cross_encoder": cross_encoder, "split_encoder": split_encoder, "two_tower": two_tower, "engine": engine}
 
 
 def main() -> None:
@@ -313,18 +341,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", choices=("cross_encoder", "split_encoder", "two_tower"))
+    parser.add_argument("--only", choices=tuple(PARTS))
     arguments = parser.parse_args()
     arguments.repeats = min(arguments.repeats, 2) if arguments.quick else arguments.repeats
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(arguments, Path(folder))
-        if arguments.only in (None, "cross_encoder"):
-            rows += cross_encoder(bench, with_ray=not arguments.quick)
-        if arguments.only in (None, "split_encoder"):
-            rows += split_encoder(bench)
-        if arguments.only in (None, "two_tower"):
-            rows += two_tower(bench)
+        for name, part in PARTS.items():
+            if arguments.only in (None, name):
+                rows += part(bench)
     tell(rows, arguments.json)
 
 
