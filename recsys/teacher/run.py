@@ -90,9 +90,16 @@ class Run(Teacher):
         found = []
         for path in self.runs:
             manifest = _manifest(path, "model", "runs")
-            option = _MODELS[manifest["config"]["model"]["type"]]
-            assert issubclass(option, Supervised)
-            fitted = option.reopen(manifest["config"]["model"])
+            described = manifest["config"]["model"]
+            try:
+                option = _MODELS[described["type"]]
+                assert issubclass(option, Supervised)
+                fitted = option.reopen(described)
+            except (KeyError, TypeError) as error:
+                raise ValueError(
+                    f"teacher.runs: {path} holds a {described['type']} of another version of this project ({error}); "
+                    "train it again"
+                ) from error
             found.append(Fitted(run=_run(path), model=fitted, fingerprint=manifest["fingerprint"]))
         return sorted(found, key=lambda m: m.fingerprint)
 

@@ -116,6 +116,15 @@ def test_a_model_that_has_learned_from_no_label_cannot_teach(root):
         teacher(root, "words").identity(corpus(root))
 
 
+def test_a_model_of_another_version_is_named(root, tmp_path):
+    configured = training(tmp_path, "old", "model=cross_encoder")
+    plan = configured.plan(configured.inputs("corpus"))
+    plan.config["model"]["forgotten"] = 1
+    configured.run.close(configured.run.begin(plan), plan, {"learned": True, "outputs": ["relevance"]}, {})
+    with pytest.raises(ValueError, match=r"old holds a CrossEncoder of another version .*forgotten"):
+        teacher(tmp_path, "old", hard=str(root / "best")).identity(corpus(root))
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
