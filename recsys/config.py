@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recsys import calibrator, clean, model, objective, pairs, report, source, split, target
+from recsys import calibrator, clean, model, objective, pairs, report, source, split, target, teacher
 from recsys.stage.calibrate import CalibrateJob
 from recsys.stage.pipeline import PipelineJob
 from recsys.stage.prepare import PrepareJob
@@ -39,6 +39,7 @@ ONE_OF = {  # exactly one option is chosen
     "split": split.OPTIONS,
     "model": model.OPTIONS,
     "objective": objective.OPTIONS,
+    "teacher": teacher.OPTIONS,
     "pairs": pairs.OPTIONS,
 }
 SOME_OF = {  # a list of options is chosen; they form a dict by name

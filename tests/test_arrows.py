@@ -11,7 +11,7 @@ TIERS = [  # from the top: a file may import from tiers below its own
     {"config"},
     {"stage"},
     {"report"},
-    {"objective", "explainer", "adversary"},
+    {"objective", "explainer", "adversary", "teacher"},
     {"source", "clean", "split", "balance", "augment", "model", "calibrator", "pairs"},
     {"tile", "merge", "metric"},
     {"grid", "seed", "store", "target", "scorer"},

@@ -18,6 +18,7 @@ PATHS = {"chorus", "esci", "wands", "scored", "delimited", "parquet"}
 def test_every_option_composes(group, name):
     chosen = f"{group}=[{name}]" if group in config.SOME_OF else f"{group}={name}"
     path = [f"{group}.path=/somewhere"] if name in PATHS or name == "candidates" else []
+    path += ["teacher.runs=[/somewhere]"] if name == "run" else []
     value = getattr(job("pipeline", "name=x", chosen, *path), group)
     assert type(value[name] if group in config.SOME_OF else value).__name__.lower() == name.replace("_", "")
 
@@ -91,6 +92,9 @@ def shop(folder: Path, items: str = ITEMS, judged: str = JUDGED) -> tuple[str, .
         (("resources.cpus_per_actor=-1",), ("resources.cpus_per_actor=-1", "at least 0")),
         (("model=random", "model.spread=1e39"), ("model.spread=1e+39", "at most 1e30")),
         (("model=split_encoder", "model.joint_layers=0"), ("model.joint_layers=0", "between 1 and 2")),
+        (("teacher=run",), ("teacher.runs has no value",)),
+        (("teacher=run", "teacher.runs=[/no/such]"), ("teacher.runs", "run 'such' has no finished model/")),
+        (("teacher=run", "teacher.runs=[x]", "model=bm25"), ("teacher=run", "nothing to teach model=bm25")),
         (("model=bm25", "reuse=nope"), ("reuse=nope", "no such run")),
         (("store.root=/proc/runs", "model=bm25"), ("/proc/runs",)),
         (("store.root=nope://x", "model=bm25"), ("nope://x", "s3://")),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys import calibrator, clean, model, objective, pairs, report, source, split, target
+from recsys import calibrator, clean, model, objective, pairs, report, source, split, target, teacher
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -17,6 +17,7 @@ PACKAGES = {
     "source": source,
     "split": split,
     "target": target,
+    "teacher": teacher,
 }
 
 

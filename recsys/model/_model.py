@@ -6,7 +6,7 @@ Shapes: B pairs of a batch, T outputs.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pyarrow as pa
 
@@ -54,6 +54,12 @@ class Supervised(Model):
 
     learns: ClassVar[bool] = True
     accelerated: ClassVar[bool] = True
+
+    @classmethod
+    @abstractmethod
+    def reopen(cls, fitted: dict[str, Any]) -> Self:
+        """The option of a fitted model as its manifest describes it; what fitting does not look at is left to the
+        processor."""
 
     @abstractmethod
     def build(self, queries: pa.Table, items: pa.Table, outputs: tuple[str, ...], seed: int) -> "Network":

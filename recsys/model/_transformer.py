@@ -6,7 +6,7 @@ Nothing heavy is imported here: a configuration is checked before torch is loade
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from recsys.model._model import Supervised
 
@@ -51,6 +51,11 @@ class Transformer(Supervised):
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.dropout={self.dropout} must lie in [0, 1)")
+
+    @classmethod
+    def reopen(cls, fitted: dict[str, Any]) -> Self:
+        described = {name: value for name, value in fitted.items() if name != "type"}
+        return cls(**described, dtype="auto", batch_tokens=None)
 
     def check(self) -> None:
         check_pretrained(self.pretrained)

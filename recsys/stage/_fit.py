@@ -1,6 +1,6 @@
 """One data-parallel worker of a training: the loop that Ray Train runs. torch is loaded here, and nowhere before.
 
-Shapes: P labelled pairs, B pairs of a batch, T outputs.
+Shapes: P labelled (and taught) pairs, B pairs of a batch, T outputs.
 """
 
 import json
@@ -21,7 +21,7 @@ from recsys import seed as seeds
 from recsys.model import Supervised, use_threads
 from recsys.stage._corpus import Corpus
 from recsys.stage._learner import Grouped, Learner
-from recsys.stage._pairs import labelled_pairs
+from recsys.stage._pairs import labelled_pairs, with_lessons
 from recsys.store import Folder, Run
 
 PROGRESS, STATE, BEST = "progress.json", "state.pt", "best"
@@ -38,7 +38,7 @@ def work(config: dict[str, Any]) -> None:
         os.chdir(config["standing"])
     corpus = Corpus(run.folder("corpus"), run.manifest("corpus"))
     queries, items = corpus.table("queries", ["query_id", "text"]), corpus.table("items", ["item_id", "text"])
-    pairs = labelled_pairs(corpus, job.target, "train")
+    pairs = with_lessons(labelled_pairs(corpus, job.target, "train"), config["progress"])
     held_out = labelled_pairs(corpus, job.target, "validation")
     assert isinstance(job.model, Supervised)
     network = job.model.build(queries, items, outputs, seeds.seed(job.seed, "model", "weights"))

@@ -1,16 +1,19 @@
 """Labelled pairs as a network is trained on them: one row per pair, one label per target.
 
-Shapes: P pairs, T targets.
+Shapes: P pairs, T targets, N further pairs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.stage._corpus import Corpus
+from recsys.store import Folder
 from recsys.target import Target
+
+LESSONS = "lessons.parquet"  # soft labels of a teacher, among the progress of a training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,34 @@ class LabelledPairs:
         query_B, item_B = self.pair_P2[chosen].T
         queries, items = self.query_texts.take(pa.array(query_B)), self.item_texts.take(pa.array(item_B))
         return queries.to_pylist(), items.to_pylist()
+
+    def joined(self, pair_N2: np.ndarray, label_NT: np.ndarray, weight_NT: np.ndarray) -> "LabelledPairs":
+        """These and further observations. A pair in both has the weighted mean as its label and the sum as its weight,
+        which cross-entropy, linear in the label, counts as it would count the two one by one."""
+        stride = len(self.item_texts)
+        keys = np.concatenate([self.pair_P2 @ (stride, 1), pair_N2 @ (stride, 1)])
+        key_P, at = np.unique(keys, return_inverse=True)
+        weight_PT, label_PT = np.zeros((2, len(key_P), len(self.outputs)))
+        for t in range(len(self.outputs)):
+            weight = np.concatenate([self.weight_PT[:, t], weight_NT[:, t]])
+            label = np.concatenate([self.label_PT[:, t], label_NT[:, t]])
+            weight_PT[:, t] = np.bincount(at, weight, len(key_P))
+            label_PT[:, t] = np.bincount(at, weight * np.where(weight > 0, label, 0), len(key_P))
+        with np.errstate(invalid="ignore"):
+            label_PT /= weight_PT
+        pair_P2 = np.stack(np.divmod(key_P, stride), axis=1)
+        return replace(self, pair_P2=pair_P2, label_PT=label_PT, weight_PT=weight_PT)
+
+
+def with_lessons(pairs: LabelledPairs, folder: Folder) -> LabelledPairs:
+    """The pairs, and those of a teacher's lessons if the folder has any."""
+    if not folder.exists(LESSONS):
+        return pairs
+    lessons = folder.read_table(LESSONS)
+    pair_N2 = np.stack([lessons["query_row"].to_numpy(), lessons["item_row"].to_numpy()], axis=1)
+    label_NT = np.stack([lessons[f"label_{output}"].to_numpy() for output in pairs.outputs], axis=1)
+    weight_NT = np.broadcast_to(lessons["weight"].to_numpy()[:, None], label_NT.shape)
+    return pairs.joined(pair_N2, label_NT, weight_NT)
 
 
 def labelled_pairs(corpus: Corpus, targets: dict[str, Target], split: str) -> LabelledPairs:

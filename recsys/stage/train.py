@@ -19,11 +19,13 @@ from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job, perform
 from recsys.stage._pairs import labelled_pairs
 from recsys.stage._progress import Watch, duration
-from recsys.store import Folder, Plan, describe
+from recsys.stage._teach import Teaching
+from recsys.store import Folder, Plan, describe, stem
 from recsys.target import Target
+from recsys.teacher import Nobody, Teacher
 
 log = logging.getLogger("recsys")
-WORK = "_train"  # checkpoints, while a training lasts
+WORK = "_train"  # checkpoints and a teacher's lessons, while a training lasts
 
 
 @dataclass
@@ -50,22 +52,32 @@ class Training:
 
 @dataclass
 class TrainJob(Job):
-    """Fits a model: texts alone for the unsupervised, labelled train pairs for the others."""
+    """Fits a model: texts alone for the unsupervised; for the others labelled train pairs, and a teacher's lessons."""
 
     stage: ClassVar[str] = "model"
-    semantic: ClassVar[tuple[str, ...]] = ("model", "objective", "training", "target", "seed")
+    semantic: ClassVar[tuple[str, ...]] = ("model", "objective", "training", "teacher", "target", "seed")
 
     model: Model
     objective: Objective
     training: Training
+    teacher: Teacher
     target: dict[str, Target]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.model, Supervised) and not isinstance(self.teacher, Nobody):
+            raise ValueError(
+                f"teacher={stem(self.teacher)} has nothing to teach model={stem(self.model)}, which learns from texts "
+                "alone; use a model that learns from labels, or teacher=nobody"
+            )
 
     def plan(self, inputs: dict[str, str]) -> Plan:
         named = self.semantic if isinstance(self.model, Supervised) else ("model", "seed")
         config = {name: describe(getattr(self, name)) for name in named}
         for name in self.model.of_inference:
             del config["model"][name]
-        return Plan(stage=self.stage, version=self.version, config=config, inputs=inputs | self.model.identity())
+        inputs = inputs | self.model.identity() | self.teacher.identity(inputs["corpus"])
+        return Plan(stage=self.stage, version=self.version, config=config, inputs=inputs)
 
 
 def train(job: TrainJob) -> dict[str, Any]:
@@ -98,6 +110,9 @@ def _train_supervised(job: TrainJob, corpus: Corpus, folder: Folder, made: Path)
         raise ValueError(
             "no train query has a label, so there is nothing to learn from; raise split.train or use model=bm25"
         )
+    queries = corpus.table("queries", ["query_id", "locale", "split"])
+    items = corpus.table("items", ["item_id", "locale"])
+    lessons = job.teacher.lessons(queries, items, train_pairs.outputs, job.seed)
     connect(job)
     from ray.train import CheckpointConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -105,6 +120,11 @@ def _train_supervised(job: TrainJob, corpus: Corpus, folder: Folder, made: Path)
     from recsys.stage._fit import BEST, PROGRESS, work
 
     scratch = folder.join(WORK)
+    taught = {}
+    if lessons is not None:
+        teaching = Teaching(job=job.part(Job), corpus=corpus, folder=scratch, threads=job.training.threads)
+        teaching.write(lessons, train_pairs.outputs)
+        taught = {"taught_pairs": len(lessons.pair_P2), "taught_hard": int(lessons.hard_P.sum())}
     gpu = uses_gpu(job, job.model)
     config = {
         "job": job,
@@ -132,7 +152,7 @@ def _train_supervised(job: TrainJob, corpus: Corpus, folder: Folder, made: Path)
             (made / path.name).write_bytes(path.read_bytes())
         history = json.loads((Path(checkpoint) / PROGRESS).read_text())
     return {
-        "rows": {"train_pairs": len(train_pairs)},
+        "rows": {"train_pairs": len(train_pairs)} | taught,
         "outputs": list(train_pairs.outputs),
         "history": history,
         "device": "cuda" if gpu else "cpu",
