@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from recsys.model import fitted_outputs
 from recsys.stage.pipeline import pipeline
 from recsys.stage.prepare import prepare
 from recsys.stage.score import DryRun, score
@@ -99,6 +100,12 @@ def test_ranks_and_top_are_those_of_both_full_score_matrices(root, name, first):
             assert (r["num_above"], r["num_tied"], r["num_items"]) == places[pair], pair
         found = [(r["query_id"], r["rank"], r["item_id"], r["score"], r["model"]) for r in top if r["output"] == output]
         assert sorted(found) == sorted(best)
+
+
+def test_outputs_of_a_fitted_model_are_known_without_opening_it(root):
+    for name, outputs in (("lexical", ("match",)), ("network", ("relevance", "click"))):
+        run = job("score", f"store.root={root}", f"name={name}").run
+        assert fitted_outputs(run.folder("model")) == outputs == tuple(manifest(root, name, "scores")["outputs"])
 
 
 def test_only_the_shortlists_are_scored_by_the_second_model(root):
