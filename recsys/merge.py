@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.grid import Market
+from recsys.shortlist import Shortlist
 from recsys.tables import RANKS, TOP
 from recsys.tile import Counters
 
@@ -48,6 +49,7 @@ class Merged:
         self._histogram = _Total(partial(_sum, keys=[*keys, "bin"], values=["count"]))
         self._labelled = _Total(partial(_sum, keys=[*keys, "item_row"], values=["num_above", "num_tied"]))
         self._top = _Total(partial(_best, k=top_k))
+        self._top_k = top_k
 
     def add(self, counters: Counters) -> None:
         self._histogram.add(counters.histogram)
@@ -65,11 +67,17 @@ class Merged:
         return pc.sum(self.histogram.filter(pc.equal(self.histogram["output"], first))["count"]).as_py()
 
     def ranks(
-        self, labelled_P2: np.ndarray, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray, grid: "Grid"
+        self,
+        labelled_P2: np.ndarray,
+        query_ids: pa.ChunkedArray,
+        item_ids: pa.ChunkedArray,
+        grid: "Grid",
+        shortlist: Shortlist | None = None,
     ) -> pa.Table:
         """RANKS of all labelled pairs, labelled_P2 (query row, item row), for every output.
 
-        Where only candidates were scored, the items that were not stand tied below them. An item of another market
+        Where only candidates were scored, the items that were not stand tied below them, or as the first model of a
+        cascade ranked them: then an output ranks its own shortlist alone. An item of another market
         than its query's, which is never shown there, stands behind all that are.
         """
         labelled, histogram = self._labelled.table(), self.histogram
@@ -90,9 +98,13 @@ class Merged:
         query_row_N, item_row_N = table["query_row"].to_numpy(), table["item_row"].to_numpy()
         scored_N = table["count_sum"].to_numpy()
         num_items_N, within_N = grid.num_items(query_row_N), grid.within(query_row_N, item_row_N)
-        ranked_N = grid.scored(query_row_N, item_row_N)
-        above_N = np.where(ranked_N, table["num_above"].to_numpy(), scored_N)
-        tied_N = np.where(ranked_N, table["num_tied"].to_numpy(), num_items_N - scored_N)
+        if shortlist is None:
+            ranked_N = grid.scored(query_row_N, item_row_N)
+            above_N, tied_N = scored_N, num_items_N - scored_N
+        else:
+            ranked_N, above_N, tied_N = shortlist.below(query_row_N, item_row_N, table["output"])
+        above_N = np.where(ranked_N, table["num_above"].to_numpy(), above_N)
+        tied_N = np.where(ranked_N, table["num_tied"].to_numpy(), tied_N)
         assert (~within_N | ((tied_N >= 1) & (above_N + tied_N <= num_items_N))).all(), "a place beyond the market"
         columns = {
             "query_id": query_ids.take(table["query_row"]),
@@ -104,15 +116,26 @@ class Merged:
         }
         return RANKS.conform(pa.table(columns))
 
-    def top(self, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) -> pa.Table:
-        """TOP: the K best items of each query and output, best first."""
+    def top(
+        self, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray, model: str, shortlist: Shortlist | None = None
+    ) -> pa.Table:
+        """TOP: the K best items of each query and output, best first; in a cascade, what its first model put beyond
+        the shortlists fills them up."""
         table = self._top.table()
+        table = table.append_column("rank", _rank_in_group(table)).append_column("model", _named(model, table))
+        if shortlist is not None:
+            rest = shortlist.rest(self._top_k)
+            rest = rest.append_column("model", _named(str(shortlist.told(model)["first"]), rest))
+            table = pa.concat_tables([table, rest.select(table.column_names)])
+            table = table.sort_by([(n, "ascending") for n in ("query_row", "output", "rank")])
+            assert table["rank"].equals(pa.chunked_array([_rank_in_group(table)])), "a place is taken twice, or empty"
         columns = {
             "query_id": query_ids.take(table["query_row"]),
             "output": table["output"],
-            "rank": _rank_in_group(table),
+            "rank": table["rank"],
             "item_id": item_ids.take(table["item_row"]),
             "score": table["score"],
+            "model": table["model"],
         }
         return TOP.conform(pa.table(columns))
 
@@ -166,6 +189,10 @@ def _best(tables: pa.Table, k: int) -> pa.Table:
     order = [("query_row", "ascending"), ("output", "ascending"), ("score", "descending"), ("item_row", "ascending")]
     ordered = tables.sort_by(order)
     return ordered.filter(pc.less_equal(_rank_in_group(ordered), k))
+
+
+def _named(model: str, table: pa.Table) -> pa.Array:
+    return pa.repeat(pa.scalar(model, pa.string()), table.num_rows)
 
 
 def _rank_in_group(table: pa.Table) -> pa.Array:

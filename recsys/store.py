@@ -260,6 +260,13 @@ class Run:
             if value is not None and (not value or "/" in value or value.startswith((".", "_"))):
                 raise ValueError(f"{key}={value!r} cannot name a folder; use letters, digits, '-', '_' and '.'")
 
+    @classmethod
+    def at(cls, uri: str) -> "Run":
+        """The run whose folder this is: a local path, or any URI."""
+        place, question, options = uri.partition("?") if "://" in uri else (located(uri), "", "")
+        root, _, name = place.rstrip("/").rpartition("/")
+        return cls((root or "/") + question + options, name)
+
     def folder(self, stage: str) -> Folder:
         """The folder a finished stage is read from: its own, or the one it was taken over from."""
         own = Folder.open(self.root).join(self.name, stage)

@@ -256,6 +256,9 @@ TOP = Contract(  # ties in score are ordered by item_id
         Column(name="rank", type=pa.int32(), meaning="1 = best", minimum=1),
         _item_id,
         Column(name="score", type=pa.float32(), meaning="unbounded logit"),
+        Column(
+            name="model", type=pa.string(), meaning="which model gave the score; those of two models cannot be compared"
+        ),
     ),
 )
 

@@ -118,6 +118,7 @@ class Row:
     query_row: int
     item_row_I: np.ndarray  # int64, ascending
     score_TI: np.ndarray  # float32
+    listed_TI: np.ndarray | None = None  # bool: which of them an output ranks; None for all
 
 
 def count(rows: list[Row], frozen: Frozen, outputs: tuple[str, ...], top_k: int) -> Counters:
@@ -130,8 +131,11 @@ def count(rows: list[Row], frozen: Frozen, outputs: tuple[str, ...], top_k: int)
             count_B = np.bincount(bin_of(score_I), minlength=NUM_BINS)
             filled = np.flatnonzero(count_B)
             histogram.add(row.query_row, output, bin=filled.astype(np.int32), count=count_B[filled].astype(np.int64))
+            item_row_I = row.item_row_I
+            if row.listed_TI is not None:  # the histogram has every pair; an order has those of its own shortlist
+                item_row_I, score_I = item_row_I[row.listed_TI[t]], score_I[row.listed_TI[t]]
             chosen = best(score_I, top_k)
-            top.add(row.query_row, output, item_row=row.item_row_I[chosen], score=score_I[chosen])
+            top.add(row.query_row, output, item_row=item_row_I[chosen], score=score_I[chosen])
             if len(mine.item_row_L):
                 ordered = np.sort(score_I)
                 right_L = np.searchsorted(ordered, mine.score_TL[t], side="right")
@@ -187,6 +191,8 @@ class TileScorer:
     read_items: Callable[[np.ndarray], pa.Table]  # ascending item rows -> those rows of the corpus items
     frozen: Frozen
     candidate_P2: np.ndarray | None = None  # sorted (query row, item row): only these pairs, or None for every pair
+    listed_TP: np.ndarray | None = None  # bool: which candidates an output ranks, or None for all
+    model: str = ""  # its name, for the footer: all rows of a part are of one model
 
     def __post_init__(self) -> None:
         self._items: tuple[tuple[int, int], pa.Table, Encoded] | None = None
@@ -234,7 +240,12 @@ class TileScorer:
         score_TP[:, at_P] = frozen.score_TL[:, at_L]
         edges = np.searchsorted(pair_P2[:, 0], np.arange(tile.query_start, tile.query_stop + 1))
         rows = [
-            Row(query_row=tile.query_start + q, item_row_I=pair_P2[a:b, 1], score_TI=score_TP[:, a:b])
+            Row(
+                query_row=tile.query_start + q,
+                item_row_I=pair_P2[a:b, 1],
+                score_TI=score_TP[:, a:b],
+                listed_TI=None if self.listed_TP is None else self.listed_TP[:, span][:, a:b],
+            )
             for q, (a, b) in enumerate(itertools.pairwise(edges))
         ]
         return rows, item_row_I, table
@@ -253,6 +264,7 @@ class TileScorer:
         text = counters.to_text()
         checksum = _checksum(table, text)
         facts = {"tile": tile.index, "fingerprint": self.fingerprint, "pairs": num_pairs, "checksum": checksum}
+        facts["model"] = self.model
         metadata = {f"{_KEY}{k}": str(v) for k, v in facts.items()} | {f"{_KEY}counters": text}
         scores = [n for n in table.column_names if n.startswith("score_")]
         data = parquet_bytes(table.replace_schema_metadata(metadata), float_columns=scores)

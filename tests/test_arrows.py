@@ -14,7 +14,7 @@ TIERS = [  # from the top: a file may import from tiers below its own
     {"objective", "explainer", "adversary", "teacher"},
     {"source", "clean", "split", "balance", "augment", "model", "calibrator", "pairs"},
     {"tile", "merge", "metric"},
-    {"grid", "seed", "store", "target", "scorer"},
+    {"grid", "seed", "store", "target", "scorer", "shortlist"},
     {"tables"},
 ]
 TIER = {room: level for level, rooms in enumerate(TIERS) for room in rooms}

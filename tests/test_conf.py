@@ -17,9 +17,10 @@ PATHS = {"chorus", "esci", "wands", "scored", "delimited", "parquet"}
 @pytest.mark.parametrize(("group", "name"), OPTIONS, ids="=".join)
 def test_every_option_composes(group, name):
     chosen = f"{group}=[{name}]" if group in config.SOME_OF else f"{group}={name}"
-    path = [f"{group}.path=/somewhere"] if name in PATHS or name == "candidates" else []
-    path += ["teacher.runs=[/somewhere]"] if name == "run" else []
-    value = getattr(job("pipeline", "name=x", chosen, *path), group)
+    key = {"candidates": "path", "cascade": "run"}.get(name, "path" if name in PATHS else "")
+    given = [f"{group}.{key}=/somewhere"] if key else []
+    given += ["teacher.runs=[/somewhere]"] if name == "run" else []
+    value = getattr(job("pipeline", "name=x", chosen, *given), group)
     assert type(value[name] if group in config.SOME_OF else value).__name__.lower() == name.replace("_", "")
 
 
@@ -84,6 +85,8 @@ def shop(folder: Path, items: str = ITEMS, judged: str = JUDGED) -> tuple[str, .
         (("name=a/b",), ("a/b", "cannot name a folder")),
         (("model=two_tower", "model.pretrained=/no/such/folder"), ("/no/such/folder",)),
         (("pairs=candidates", "model=bm25", "pairs.path=/no/such/table"), ("pairs.path=/no/such/table",)),
+        (("pairs=cascade", "model=bm25", "pairs.run=/no/run"), ("pairs.run=/no/run", "no finished scores/")),
+        (("pairs=cascade", "model=bm25", "pairs.run=/no/run", "pairs.top=0"), ("pairs.top=0", "at least 1")),
         (("source=chorus", "source.path=/no/such/data"), ("/no/such/data",)),
         (("source=chorus",), ("source.path has no value",)),
         (("source=scored",), ("source.path has no value",)),

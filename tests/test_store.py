@@ -133,6 +133,22 @@ def test_reuse_takes_over_what_matches_without_copying(tmp_path):
     assert os.listdir(tmp_path / "third" / "corpus") == ["_REUSED.json"]
 
 
+@pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
+def test_a_run_is_known_by_its_folder_whatever_the_filesystem(tmp_path, scheme):
+    made = Run(f"{scheme}{tmp_path}/runs", "first")
+    made.close(made.begin(plan(a=1)), plan(a=1), {}, {})
+    for uri in (f"{scheme}{tmp_path}/runs/first", f"{scheme}{tmp_path}/runs/first/"):
+        assert Run.at(uri) == made
+        assert Run.at(uri).manifest("corpus")["fingerprint"] == plan(a=1).fingerprint
+
+
+def test_a_run_s_folder_may_be_relative_at_the_root_or_have_options(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Run.at("runs/first") == Run(f"{tmp_path}/runs", "first")
+    assert Run.at("/first") == Run("/", "first")
+    assert Run.at("s3://bucket/runs/first?region=eu-west-1") == Run("s3://bucket/runs?region=eu-west-1", "first")
+
+
 def test_an_attempt_that_left_nothing_makes_room_for_another(tmp_path):
     run = Run(str(tmp_path), "r")
     run.begin(plan(a=1)).write("table.parquet", b"x")

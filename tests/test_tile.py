@@ -96,7 +96,7 @@ def totals(folder: Folder, frozen: Frozen, tiles, num_queries: int, num_items: i
     asked = merge.Grid([grid.Market(0, num_queries, 0, num_items)], candidate_P2, num_items)
     order = [("query_row", "ascending"), ("output", "ascending"), ("bin", "ascending")]
     ranks = merged.ranks(labelled(frozen), query_ids, item_ids, asked)
-    return merged.histogram.sort_by(order), ranks, merged.top(query_ids, item_ids)
+    return merged.histogram.sort_by(order), ranks, merged.top(query_ids, item_ids, "table")
 
 
 def labelled(frozen: Frozen) -> np.ndarray:
@@ -133,8 +133,8 @@ def test_counters_equal_a_naive_recount_for_any_cut_and_order(
         row = truth_TQI[t, q]
         best = sorted(range(num_items), key=lambda i: (-row[i], i))[:3]
         mine = [r for r in top.to_pylist() if r["query_id"] == f"q{q:04d}" and r["output"] == OUTPUTS[t]]
-        assert [(r["rank"], r["item_id"], r["score"]) for r in mine] == [
-            (k + 1, f"i{i:04d}", row[i]) for k, i in enumerate(best)
+        assert [(r["rank"], r["item_id"], r["score"], r["model"]) for r in mine] == [
+            (k + 1, f"i{i:04d}", row[i], "table") for k, i in enumerate(best)
         ]
     assert ranks.num_rows == 2 * len(frozen.query_row_L)
     for r in ranks.to_pylist():

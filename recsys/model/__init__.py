@@ -1,5 +1,6 @@
 """Models: what turns a query and an item into scores."""
 
+from recsys.model._folder import fitted_outputs
 from recsys.model._model import Model, Supervised, Unsupervised
 from recsys.model._threads import use_threads
 from recsys.model.bm25 import Bm25
@@ -29,5 +30,6 @@ __all__ = [
     "Supervised",
     "TwoTower",
     "Unsupervised",
+    "fitted_outputs",
     "use_threads",
 ]

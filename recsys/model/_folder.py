@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from recsys.store import Folder
+
 NAME = "scorer.json"
 
 
@@ -11,6 +13,11 @@ def write_settings(folder: Path, *, model: str, outputs: tuple[str, ...], settin
     """Writes `<folder>/scorer.json`: the model's stem, its outputs and further settings."""
     content = {"model": model, "outputs": list(outputs), **settings}
     (folder / NAME).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def fitted_outputs(folder: Folder) -> tuple[str, ...]:
+    """The outputs of a fitted model, without opening it."""
+    return tuple(folder.read_json(NAME)["outputs"])
 
 
 def read_settings(folder: Path, *, model: str) -> dict:

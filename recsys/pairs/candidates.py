@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recsys.pairs._pairs import Pairs
+from recsys.pairs._pairs import Asked, Pairs
 from recsys.store import ipc_bytes, open_filesystem
 
 
@@ -21,14 +21,12 @@ class Candidates(Pairs):
 
     path: str  # such as runs/<name>/scores/top.parquet of another run, or any URI pyarrow or fsspec opens
 
-    def identity(self) -> dict[str, str]:
+    def identity(self, *, corpus: str, top_k: int) -> dict[str, str]:
         table = self._read().group_by(["query_id", "item_id"], use_threads=False).aggregate([])
         table = table.sort_by([("query_id", "ascending"), ("item_id", "ascending")])
         return {"candidates": hashlib.sha256(ipc_bytes(table)).hexdigest()}
 
-    def candidates(
-        self, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray
-    ) -> tuple[np.ndarray | None, dict[str, int]]:
+    def candidates(self, query_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray, outputs: tuple[str, ...]) -> Asked:
         table = self._read()
         query_row = pc.index_in(table["query_id"], value_set=query_ids.combine_chunks())
         item_row = pc.index_in(table["item_id"], value_set=item_ids.combine_chunks())
@@ -43,7 +41,7 @@ class Candidates(Pairs):
         }
         if not len(pair_P2):
             raise ValueError(f"pairs.path={self.path}: none of its {table.num_rows} pairs has a known query and item")
-        return pair_P2, {reason: number for reason, number in left_out.items() if number}
+        return Asked(pair_P2=pair_P2, left_out={reason: number for reason, number in left_out.items() if number})
 
     def _read(self) -> pa.Table:
         filesystem, path = open_filesystem(self.path)

@@ -1,6 +1,6 @@
 """Reports: what is said about scores, and the page that says it."""
 
-from recsys.report._evaluation import Evaluation, Record, Report
+from recsys.report._evaluation import Evaluation, FirstStage, Record, Report
 from recsys.report._render import render, to_json
 from recsys.report.balanced import Balanced
 from recsys.report.reliability import Reliability
@@ -15,4 +15,15 @@ def build(evaluation: Evaluation, reports: dict[str, Report]) -> tuple[str, str,
     return to_json(records), render(evaluation, records, charts), records
 
 
-__all__ = ["OPTIONS", "Balanced", "Evaluation", "Record", "Reliability", "Report", "build", "render", "to_json"]
+__all__ = [
+    "OPTIONS",
+    "Balanced",
+    "Evaluation",
+    "FirstStage",
+    "Record",
+    "Reliability",
+    "Report",
+    "build",
+    "render",
+    "to_json",
+]

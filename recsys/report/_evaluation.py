@@ -10,6 +10,14 @@ from recsys.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)
+class FirstStage:
+    """The model of a cascade that ranked every item, before the other scored its best ones again."""
+
+    model: str
+    top: int  # items of each query that the other model scored again
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Everything a report may look at. Tables follow `recsys.tables`."""
 
@@ -31,6 +39,12 @@ class Evaluation:
     num_pairs: int  # pairs scored
     num_queries: int
     num_items: int
+    first: FirstStage | None = None  # where `model` is the second of a cascade
+
+    @property
+    def models(self) -> str:
+        """What was scored with: the model, or both of a cascade."""
+        return self.model if self.first is None else f"{self.first.model} → {self.model}"
 
     @property
     def split(self) -> str:

@@ -63,6 +63,7 @@ class _View:
         run = self.evaluation
         possible = run.num_queries * run.num_items
         pairs = "every pair scored" if possible and run.num_pairs == possible else "pairs scored"
+        pairs = pairs if run.first is None else "pairs scored again"
         labels = run.calibrated.num_rows
         return [
             (_text.count(run.num_pairs), pairs),

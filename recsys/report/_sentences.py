@@ -15,7 +15,7 @@ def sentences(evaluation: Evaluation, records: list[Record], charts: list[Chart]
     """What the page says first. Ranking, tail and detectable difference are those of the first target."""
     found = {(r.report, r.target, r.metric, r.slice): r for r in records if r.split in (evaluation.split, "all")}
     diagrams = [c for c in charts if isinstance(c, ReliabilityDiagram) and c.column == "probability"]
-    made = _believable(diagrams)
+    made = _cascade(evaluation) + _believable(diagrams)
     for target in list(evaluation.targets)[:1]:
         main = next((r.metric for r in records if r.target == target and r.metric.startswith("ndcg@")), "")
         candidates = (
@@ -26,6 +26,20 @@ def sentences(evaluation: Evaluation, records: list[Record], charts: list[Chart]
         )
         made += [s for s in candidates if s]
     return made
+
+
+def _cascade(evaluation: Evaluation) -> list[Sentence]:
+    """Which of two models stands behind which figure."""
+    if evaluation.first is None:
+        return []
+    first, second = (name.replace("_", " ") for name in (evaluation.first.model, evaluation.model))
+    return [
+        (
+            f"A cascade of {first} and {second}:",
+            f"{first} ranked every item, and the first {_text.count(evaluation.first.top)} of each query stand in the "
+            f"order of {second}. Probabilities, and figures among labelled items, are those of {second} alone.",
+        )
+    ]
 
 
 def _believable(diagrams: list[ReliabilityDiagram]) -> list[Sentence]:

@@ -14,7 +14,7 @@ OUTPUT = "match"
 
 def given_plan(inputs: dict[str, str]) -> Plan:
     """Depends on the corpus alone, which holds the scores."""
-    return Plan(stage="scores", version=1, config={"given": True}, inputs=inputs)
+    return Plan(stage="scores", version=2, config={"given": True}, inputs=inputs)
 
 
 def take_given(job: Job, folder: Folder) -> dict[str, Any]:

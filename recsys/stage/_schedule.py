@@ -21,7 +21,7 @@ from recsys.stage._cluster import num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job
 from recsys.stage._progress import Progress, Watch
-from recsys.store import Folder, Run
+from recsys.store import Folder, Run, stem
 from recsys.tile import Frozen, Receipt, TileScorer
 
 log = logging.getLogger("recsys")
@@ -59,6 +59,7 @@ class Cut:
     sub: str  # folder under scores/
     tiles: list[Tile]
     pair_P2: np.ndarray | None  # sorted (query row, item row)
+    listed: dict[str, np.ndarray] | None = None  # output -> bool: which pairs it ranks; None for all
 
     def pairs_of(self, tile: Tile) -> int:
         """Number of pairs of one tile."""
@@ -73,7 +74,8 @@ class Cut:
     def write_pairs(self, folder: Folder) -> None:
         """Leaves the listed pairs where the actors find them."""
         if self.pair_P2 is not None:
-            table = pa.table({"query_row": self.pair_P2[:, 0], "item_row": self.pair_P2[:, 1]})
+            listed = {f"listed_{output}": listed_P for output, listed_P in (self.listed or {}).items()}
+            table = pa.table({"query_row": self.pair_P2[:, 0], "item_row": self.pair_P2[:, 1]} | listed)
             folder.write_table(pairs_file(self.sub), table)
 
 
@@ -88,6 +90,14 @@ def read_pairs(folder: Folder, sub: str) -> np.ndarray | None:
         return None
     table = folder.read_table(pairs_file(sub))
     return np.stack([table["query_row"].to_numpy(), table["item_row"].to_numpy()], axis=1)
+
+
+def read_listed(folder: Folder, sub: str, outputs: tuple[str, ...]) -> np.ndarray | None:
+    """listed_TP of the pairs that `Cut.write_pairs` left: which of them each output ranks; None for all."""
+    if not folder.exists(pairs_file(sub)):
+        return None
+    table, names = folder.read_table(pairs_file(sub)), [f"listed_{output}" for output in outputs]
+    return np.stack([table[n].to_numpy() for n in names]) if names[0] in table.column_names else None
 
 
 def tile_scorer(work: Work, sub: str, device: str) -> TileScorer:
@@ -106,6 +116,8 @@ def tile_scorer(work: Work, sub: str, device: str) -> TileScorer:
         read_items=corpus.items,
         frozen=no_labels(scorer.outputs) if first else read_frozen(work.folder, corpus, scorer.outputs),
         candidate_P2=read_pairs(work.folder, sub),
+        listed_TP=read_listed(work.folder, sub, scorer.outputs),
+        model=stem(work.model),
     )
 
 

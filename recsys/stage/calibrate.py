@@ -81,7 +81,7 @@ def _calibrate(job: CalibrateJob, folder: Folder) -> dict[str, Any]:
             f"choose target=[…] among what the source has labels for"
         )
     calibrated = pa.concat_tables(frames, promote_options="default")
-    top = _top(scores.read_table("top.parquet"), fitted)
+    top = _top(scores.read_table("top.parquet"), fitted, manifest["model"])
     parts = [folder.write_table("calibrated.parquet", calibrated), folder.write_table(TOP_FILE, top)]
     return {
         "rows": {"labels": calibrated.num_rows, "top": top.num_rows},
@@ -142,11 +142,12 @@ def _calibrate_target(
     return CALIBRATED.conform(frame), selection
 
 
-def _top(top: pa.Table, fitted: dict[str, tuple[str, Selection]]) -> pa.Table:
-    """The top K of every query with one calibrated probability column per target, null where another output ranks."""
+def _top(top: pa.Table, fitted: dict[str, tuple[str, Selection]], model: str) -> pa.Table:
+    """The top K of every query with one calibrated probability column per target, null where another output ranks, or
+    where the first model of a cascade gave the score: calibrators know the scores of `model` alone."""
     for name, (output, selection) in fitted.items():
         probability_N = selection.fitted.predict(top["score"].to_numpy())
-        other = pc.not_equal(top["output"], output)
+        other = pc.or_(pc.not_equal(top["output"], output), pc.not_equal(top["model"], model))
         column = pc.if_else(other, pa.scalar(None, pa.float64()), pa.array(probability_N))
         top = top.append_column(f"probability_{name}", column)
     return top

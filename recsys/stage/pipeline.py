@@ -37,13 +37,14 @@ def pipeline(job: PipelineJob) -> None:
 
 
 def check(job: PipelineJob) -> None:
-    """Raises ValueError for a bad source, model, candidate table, or a name that other work holds; costs seconds."""
+    """Raises ValueError for a bad source, model, table of pairs or first run, or a name that other work holds; costs
+    seconds."""
     if submitted():
         connect(job)  # refuses a store that not all nodes see, before anything is written to it
     raw = job.source.identity()
     job.model.check()
-    pairs = job.pairs.identity()
     corpus = job.part(PrepareJob).plan(raw)
+    pairs = job.pairs.identity(corpus=corpus.fingerprint, top_k=job.top_k)
     job.run.done(corpus)
     if job.source.gives_scores:
         scores = given_plan({"corpus": corpus.fingerprint})

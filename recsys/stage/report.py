@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from recsys import seed as seeds
-from recsys.report import Evaluation, Report, build
+from recsys.report import Evaluation, FirstStage, Report, build
 from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job, perform
 from recsys.store import Folder
@@ -31,7 +31,7 @@ def report(job: ReportJob) -> dict[str, Any]:
 def _report(job: ReportJob, folder: Folder) -> dict[str, Any]:
     run = job.run
     prepared, scored, calibrated = (run.manifest(stage) for stage in ("corpus", "scores", "calibration"))
-    corpus = Corpus(run.folder("corpus"), prepared)
+    corpus, cascade = Corpus(run.folder("corpus"), prepared), scored.get("cascade")
     evaluation = Evaluation(
         run=job.name,
         source=prepared["source"],
@@ -51,6 +51,7 @@ def _report(job: ReportJob, folder: Folder) -> dict[str, Any]:
         num_pairs=scored["rows"]["pairs"],
         num_queries=corpus.num_rows("queries"),
         num_items=corpus.num_rows("items"),
+        first=FirstStage(model=cascade["first"], top=cascade["top"]) if cascade else None,
     )
     metrics, page, records = build(evaluation, job.report)
     folder.write("metrics.json", metrics.encode())

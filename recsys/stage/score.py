@@ -7,7 +7,6 @@ counters: ranks.parquet, top.parquet, histogram.parquet.
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +16,7 @@ import pyarrow.compute as pc
 
 from recsys import grid, merge
 from recsys import tile as tiling
-from recsys.model import Model
+from recsys.model import Model, fitted_outputs
 from recsys.pairs import Pairs
 from recsys.stage._cluster import check_actor, connect, num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
@@ -69,9 +68,10 @@ class Tiles:
 
 @dataclass
 class ScoreJob(Job):
-    """Scores every pair (or a table of candidates) with a fitted model; given scores are taken as they are."""
+    """Scores every pair (or only some: conf/pairs) with a fitted model; given scores are taken as they are."""
 
     stage: ClassVar[str] = "scores"
+    version: ClassVar[int] = 2  # top.parquet and the parts name the model
     semantic: ClassVar[tuple[str, ...]] = ("model", "pairs", "keep", "score_type", "top_k", "tiles", "seed")
 
     model: Model
@@ -103,7 +103,8 @@ def score(job: ScoreJob) -> dict[str, Any]:
     if manifest["scores_given"]:
         plan = given_plan(job.inputs("corpus"))
         return perform(job, plan, lambda folder: take_given(job, folder))
-    plan = job.plan(job.inputs("corpus", "model") | job.pairs.identity())
+    inputs = job.inputs("corpus", "model")
+    plan = job.plan(inputs | job.pairs.identity(corpus=inputs["corpus"], top_k=job.top_k))
     if job.verify:
         _reopen_if_damaged(job, plan)
     return perform(job, plan, lambda folder: _score(job, plan, folder))
@@ -155,7 +156,9 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     markets = grid.markets(queries["locale"].to_pylist(), items["locale"].to_pylist())
     labelled_P2 = _labelled_pairs(corpus, queries, items)
     _check_markets(markets, queries, items)
-    candidate_P2, left_out = job.pairs.candidates(queries["query_id"], items["item_id"])
+    outputs = fitted_outputs(job.run.folder("model"))
+    chosen = job.pairs.candidates(queries["query_id"], items["item_id"], outputs)
+    candidate_P2, left_out, shortlist = chosen.pair_P2, chosen.left_out, chosen.shortlist
     if candidate_P2 is not None:
         within_P = merge.Grid(markets, None, len(items)).within(*candidate_P2.T)
         candidate_P2, other = candidate_P2[within_P], int((~within_P).sum())
@@ -167,8 +170,13 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
 
     speed = measure(work)
     labelled = Cut("labelled", grid.plan_pairs(labelled_P2, job.tiles.labelled, len(items)), labelled_P2)
-    cut = Cut("tiles", _planned(job, work, markets, candidate_P2, speed, len(items)), candidate_P2)
+    listed = None if shortlist is None or candidate_P2 is None else shortlist.listed(candidate_P2)
+    cut = Cut("tiles", _planned(job, work, markets, candidate_P2, speed, len(items)), candidate_P2, listed)
     announce(work, corpus, speed, pairs=stem(job.pairs), cut=cut, num_labelled=labelled.num_pairs)
+    model = stem(job.model)
+    cascade = {} if shortlist is None else {"cascade": shortlist.told(model)}
+    if shortlist is not None:
+        log.info("cascade     %(first)s -> %(second)s, for the first %(top)d of each query", cascade["cascade"])
     if job.dry_run:
         raise DryRun
 
@@ -187,9 +195,10 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     merged = merge.merge((tiling.read_counters(folder.join("tiles"), t) for t in cut.tiles), job.top_k)
     asked = merge.Grid(markets, candidate_P2, len(items))
     assert merged.num_pairs() == cut.num_pairs == sum(r["num_pairs"] for r in receipts)
+    ids = queries["query_id"], items["item_id"]
     parts = [
-        folder.write_table("ranks.parquet", merged.ranks(labelled_P2, queries["query_id"], items["item_id"], asked)),
-        folder.write_table("top.parquet", merged.top(queries["query_id"], items["item_id"])),
+        folder.write_table("ranks.parquet", merged.ranks(labelled_P2, *ids, asked, shortlist)),
+        folder.write_table("top.parquet", merged.top(*ids, model, shortlist)),
         folder.write_table("histogram.parquet", merged.histogram),
     ]
     kept = {"pairs": cut.num_pairs, "kept": sum(r["num_rows"] for r in receipts), "labelled": labelled.num_pairs}
@@ -197,14 +206,14 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     left_out |= {"query_without_items": alone} if alone else {}
     return {
         "rows": kept | left_out,
-        "outputs": list(_outputs(folder, labelled)),
+        "outputs": list(outputs),
         "timing": timing,
         "device": "cuda" if gpu else "cpu",
         "settled": describe(work.model),
-        "learned": job.model.learns,
-        "model": stem(job.model),
+        "learned": job.model.learns or (shortlist is not None and shortlist.learned),
+        "model": model,
         "parts": {"": parts, "labelled": _checksums(labelled, frozen), "tiles": _checksums(cut, receipts)},
-    }
+    } | cascade
 
 
 def _planned(
@@ -244,12 +253,6 @@ def _check_markets(markets: list[grid.Market], queries: pa.Table, items: pa.Tabl
 
 def _checksums(cut: Cut, receipts: list[dict[str, Any]]) -> list[dict[str, str]]:
     return [{"name": t.name, "checksum": r["checksum"]} for t, r in zip(cut.tiles, receipts, strict=True)]
-
-
-def _outputs(folder: Folder, labelled: Cut) -> Iterator[str]:
-    """The model's outputs, in its order, as the parts have them."""
-    part = folder.join("labelled").read_table(f"{labelled.tiles[0].name}.parquet")
-    return (n.removeprefix("score_") for n in part.column_names if n.startswith("score_"))
 
 
 def _labelled_pairs(corpus: Corpus, queries: pa.Table, items: pa.Table) -> np.ndarray:

@@ -84,12 +84,14 @@ def evaluation(
                 "rank": r + 1,
                 "item_id": item_ids[order[r]],
                 "score": float(logit_QI[q, order[r]]),
+                "model": "split_encoder",
             }
             for r in range(min(10, num_items))
         ]
     rank_schema = [(n, pa.string()) for n in ("query_id", "item_id", "output")]
     rank_schema += [(n, pa.int64()) for n in ("num_above", "num_tied", "num_items")]
     top_schema = [("query_id", pa.string()), ("output", pa.string()), ("rank", pa.int32()), ("item_id", pa.string())]
+    top_schema += [("score", pa.float32()), ("model", pa.string())]
     label_table = pa.Table.from_pylist(calibrated)
     label_table = label_table.set_column(6, "score", label_table["score"].cast(pa.float32()))
     return Evaluation(
@@ -124,7 +126,7 @@ def evaluation(
         ),
         calibrated=label_table,
         ranks=pa.Table.from_pylist(ranks if full else [], schema=pa.schema(rank_schema)),
-        top=pa.Table.from_pylist(top if full else [], schema=pa.schema(top_schema + [("score", pa.float32())])),
+        top=pa.Table.from_pylist(top if full else [], schema=pa.schema(top_schema)),
         calibration={
             t: {
                 "chosen": "beta",

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pyarrow as pa
 import pytest
 
-from recsys.report import Balanced, Record, Reliability, build, render, to_json
+from recsys.report import Balanced, FirstStage, Record, Reliability, build, render, to_json
 from recsys.report._chart import SliceGroup
 from recsys.report._sentences import sentences
 from recsys.report._svg import Axis
@@ -82,6 +82,18 @@ def test_page_is_whole_and_escapes_what_users_wrote(built):
     page = check(replace_run(shop, html))
     assert "<b>autumn</b>" not in html
     assert sum(t.strip() == "Probabilities" for t in page.texts) == 3  # one entry per target in the contents
+
+
+def test_a_cascade_is_named_in_title_heading_and_first_sentence():
+    shop = replace(evaluation(num_queries=5), first=FirstStage(model="two_tower", top=1200), num_pairs=700)
+    page = check(render(shop, [], []))
+    texts = [t.strip() for t in page.texts]
+    assert "autumn · two_tower → split_encoder on shop" in texts
+    assert "two tower → split encoder" in texts
+    assert "pairs scored again" in texts
+    lead, rest = sentences(shop, [], [])[0]
+    assert lead == "A cascade of two tower and split encoder:"
+    assert "two tower ranked every item, and the first 1,200 of each query stand in the order of split encoder" in rest
 
 
 def replace_run(shop, html: str) -> str:
