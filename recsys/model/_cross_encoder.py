@@ -24,6 +24,7 @@ from recsys.model._backbone import (
 from recsys.model._distinct import distinct, spread
 from recsys.model._first_row import keep_first_row
 from recsys.model._folder import read_settings, write_settings
+from recsys.model._int8 import use_dtype
 from recsys.model._network import Network
 from recsys.model._texts import Batch, Template, Tokens, batches, tokenize
 from recsys.model._transformer import Transformer
@@ -83,7 +84,7 @@ def load(option: Transformer, folder: Path, device: str) -> Scorer:
         max_item_tokens=settings["max_item_tokens"],
     )
     dtype = choose_dtype(option.dtype, device)
-    return CrossScorer(network, device=device, dtype=dtype, budget=choose_budget(option.batch_tokens, device))
+    return CrossScorer(network, device=device, dtype=dtype, budget=choose_budget(option.batch_tokens, device, dtype))
 
 
 def _num_tokens(option: Transformer, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -164,12 +165,13 @@ class CrossScorer(Scorer):
 
     def __init__(self, network: CrossNetwork, *, device: str, dtype: torch.dtype, budget: int) -> None:
         self.outputs = network.outputs
-        self._network = network.eval().to(device=device, dtype=dtype)
+        self._network = network.eval().to(device)
         self._device = device
         self._budget = budget
         keep_first_row(network.model)
+        use_dtype(network.model, dtype)
         head = getattr(network.model, "classifier", None)
-        if head is not None and dtype != torch.float32:  # bfloat16 logits would tie: the head stays float32
+        if head is not None and dtype == torch.bfloat16:  # its logits would tie: the head stays float32
             head.float().register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
 
     def encode_queries(self, table: pa.Table) -> Texts:
