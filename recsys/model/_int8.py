@@ -1,4 +1,4 @@
-"""Inference in 8-bit integers: the linear layers of a transformer, and nothing else of it (LLM.int8, Dettmers et al., 2022).
+"""Inference in 8-bit integers: the linear layers of a transformer, and nothing else of it (Dettmers et al., 2022).
 
 Weights have one scale per output, inputs one per row, so what a row gives does not depend on the rows beside it. The
 integer product is exact; what is lost is what rounding to 1/127 of the largest value of a row or output loses.
@@ -16,7 +16,7 @@ from recsys.model._first_row import LAYERS, FirstRow
 
 _MOST = 127  # -128 is not used: its negative would not fit
 _LEAST = 1e-30  # of a row's largest value: a row of zeros has no scale, and its inverse must not overflow
-_MULTIPLE, _MIN_ROWS = 8, 17  # what a GPU's integer product asks for
+_MULTIPLE, _MIN_ROWS = 8, 17  # what CUDA's integer product asks for; the same everywhere
 
 
 def use_dtype(model: torch.nn.Module, dtype: torch.dtype) -> None:
@@ -50,8 +50,8 @@ def _check_products(device: torch.device) -> None:
     product_RR = torch._int_mm(most_RK, most_RK.t())
     if not bool((product_RR == 64 * _MOST**2).all()):
         raise ValueError(
-            f"model.dtype='int8': this processor ({device}) gives {int(product_RR[0, 0])} for 64 times 127 x 127; it needs "
-            "exact 8-bit products (on x86: AVX-512 VNNI or AVX-VNNI); use float32 or bfloat16"
+            f"model.dtype='int8': this processor ({device}) gives {int(product_RR[0, 0])} for 64 times 127 x 127; it "
+            "needs exact 8-bit products (on x86: AVX-512 VNNI or AVX-VNNI); use float32 or bfloat16"
         )
 
 
