@@ -47,7 +47,7 @@ def use_dtype(model: torch.nn.Module, dtype: torch.dtype) -> None:
 def _check_products(device: torch.device) -> None:
     """Raises ValueError where products of large int8 values are wrong, as on x86 without VNNI instructions."""
     most_RK = torch.full((32, 64), _MOST, dtype=torch.int8, device=device)
-    product_RR = torch._int_mm(most_RK, most_RK.t())
+    product_RR = torch._int_mm(most_RK, most_RK.t())  # type: ignore[attr-defined]
     if not bool((product_RR == 64 * _MOST**2).all()):
         raise ValueError(
             f"model.dtype='int8': this processor ({device}) gives {int(product_RR[0, 0])} for 64 times 127 x 127; it "
@@ -98,7 +98,7 @@ class Int8Linear(torch.nn.Module):
         num_rows = len(value_RK)
         if self._more_K or num_rows < _MIN_ROWS:
             value_RK = pad(value_RK, (0, self._more_K, 0, max(0, _MIN_ROWS - num_rows)))
-        sum_RN = torch._int_mm(value_RK, self.weight_KN)[:num_rows, : self.num_outputs]
+        sum_RN = torch._int_mm(value_RK, self.weight_KN)[:num_rows, : self.num_outputs]  # type: ignore[attr-defined]
         product_RN = (sum_RN * self.scale_N).mul_(scale_R1)
         if self.bias_N is not None:
             product_RN.add_(self.bias_N)
