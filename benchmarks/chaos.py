@@ -86,7 +86,7 @@ def take_over(root: Path, name: str) -> None:
 
 def strikes(targets: list[str], kills: int, seed: int) -> list[Strike]:
     """`kills` strikes: every phase of every target equally often, in random order."""
-    cells = list(itertools.product(PHASES, targets))
+    cells: list[Strike] = list(itertools.product(PHASES, targets))
     chance = random.Random(seed)
     chance.shuffle(cells)
     planned = list(itertools.islice(itertools.cycle(cells), kills))

@@ -1,5 +1,5 @@
-"""SIGKILL of every kind of process, and of whole nodes, while tiles are scored: what is there in the end are the bytes of
-a run that was left alone. `benchmarks/chaos.py` does the same hundreds of times."""
+"""SIGKILL of every kind of process, and of whole nodes, while tiles are scored: the bytes are those of a run that was
+left alone. `benchmarks/chaos.py` does the same hundreds of times."""
 
 import pytest
 
