@@ -15,11 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 RAY = Path(sys.executable).with_name("ray")
 STORE_BYTES = 100_000_000  # Ray's least is 75 MB
-START_S = 90
+START_S = 240
 NOTICE = {"health_check_period_ms": 500, "health_check_failure_threshold": 4, "health_check_initial_delay_ms": 2000}
 
 
@@ -34,6 +35,10 @@ def command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return ""
+
+
+def processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
 
 
 class Nodes:
@@ -51,19 +56,26 @@ class Nodes:
     def __enter__(self) -> "Nodes":
         config = f"--system-config={json.dumps(NOTICE)}"
         port = self.address.rpartition(":")[2]
-        self.head = self._start("head", "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false", config)
-        self._wait(lambda: "ray start --address" in self._log("head"))
-        self._wait(self.whole)
+        try:
+            self.head = self._start(
+                "head", "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false", config
+            )
+            self._wait(lambda: "Ray runtime started" in self._log("head"))
+            self._wait(self.whole)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         for process in [*self.nodes, *filter(None, [self.head])]:
             process.kill()
             process.wait()
-        for path in Path("/proc").glob("[0-9]*"):
-            if str(self.folder) in command(int(path.name)):
+        while left := [p for p in processes() if str(self.folder) in command(p)]:
+            for pid in left:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(path.name), signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)  # what they were about to start is there now
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def whole(self) -> bool:
@@ -97,7 +109,7 @@ class Nodes:
     def _log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
-    def _wait(self, ready) -> None:
+    def _wait(self, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_S
         while not ready():
             if time.monotonic() > deadline:

@@ -49,7 +49,7 @@ Strike = tuple[str, str]  # phase, target
 KILLS_PER_RUN = 10
 NUM_NODES = 2  # beside the head
 TOKENS = "_tokens"
-PATIENCE_S = 240
+PATIENCE_S = 240  # after the last strike
 TILES = ("tiles.queries=6", "tiles.items=8", "tiles.labelled=200", "keep=every", "model=bm25")
 
 
@@ -151,10 +151,12 @@ def torment(root: Path, name: str, planned: list[Strike], nodes: Nodes | None = 
             stderr=(tokens / "driver.log").open("ab"),
         )
         (tokens / "driver.pid").write_text(str(driver.pid))
-        deadline = time.monotonic() + PATIENCE_S
+        deadline, num_struck = time.monotonic() + PATIENCE_S, 0
         while driver.poll() is None and time.monotonic() < deadline:
             dealer.deal()
             time.sleep(0.1)
+            if (now := len(lines(tokens / "strikes.log"))) > num_struck:
+                deadline, num_struck = time.monotonic() + PATIENCE_S, now
         if driver.poll() is None:
             driver.kill()
             driver.wait()

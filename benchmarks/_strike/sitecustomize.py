@@ -48,7 +48,6 @@ def victims(target: str) -> tuple[str, list[int]]:
     if target == "node":  # `ray start`, its raylet, and all that these started
         start = parent(raylet)
         assert "start" in command(start), "only what `ray start` started is a node of its own"
-        (TOKENS / "missing").touch()
         return target, [start, *(p for p in children(start) + children(raylet) if p != actor), actor]
     workers = [p for p in children(raylet) if command(p).startswith("ray::") and "Agent" not in command(p)]
     others = [p for p in workers if p != actor]
@@ -72,6 +71,8 @@ def kill(phase: str, target: str) -> None:
     struck, pids = victims(target)
     with (TOKENS / "strikes.log").open("a") as log:
         log.write(f"{phase} {struck}\n")
+    if struck == "node":
+        (TOKENS / "missing").touch()  # not before it is logged: a node of which nobody knows is not waited for
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
