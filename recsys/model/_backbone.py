@@ -79,10 +79,8 @@ def choose_dtype(dtype: str, device: str) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def choose_budget(batch_tokens: int | None, device: str, dtype: torch.dtype) -> int:
+def choose_budget(batch_tokens: int | None, device: str) -> int:
     """Tokens of an inference batch: few enough to stay in a CPU's cache, many enough to fill a GPU."""
     if batch_tokens is not None:
         return batch_tokens
-    if device.startswith("cuda"):
-        return 131_072
-    return 1_024 if dtype == torch.int8 else 8_192
+    return 131_072 if device.startswith("cuda") else 1_024
