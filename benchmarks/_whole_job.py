@@ -38,8 +38,9 @@ def untrained(root: Path, name: str, queries: pa.Table, items: pa.Table, *model:
 
 
 def watched(root: Path, name: str, *overrides: str) -> dict[str, Any]:
-    """Runs `ray_jobs.score` in processes of its own; its timings, and `peak_bytes`: the highest sum of the
-    proportional memory of the driver, of Ray and of all workers. RuntimeError with its last words if it fails."""
+    """Runs `ray_jobs.score` in processes of its own; its timings, `disk_bytes` of its parts, and `peak_bytes`: the
+    highest sum of the proportional memory of the driver, of Ray and of all workers. RuntimeError with its last words
+    if it fails."""
     command = [sys.executable, "-m", "ray_jobs.score", f"store.root={root}", f"name={name}", *overrides]
     log = root / f"{name}.log"
     with log.open("wb") as stream:
@@ -54,6 +55,7 @@ def watched(root: Path, name: str, *overrides: str) -> dict[str, Any]:
     manifest = json.loads((scores / "_MANIFEST.json").read_text())
     return json.loads((scores / "_RUN.json").read_text()) | {
         "peak_bytes": peak,
+        "disk_bytes": sum(p.stat().st_size for p in (scores / "tiles").iterdir()),
         "tiles": len(manifest["parts"]["tiles"]),
     }
 

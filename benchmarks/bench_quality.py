@@ -37,6 +37,7 @@ from tests.compose import job
 FOLDS = 5
 REPLICATES = 1000
 TARGET = "relevance"
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MODELS = {
     "random": ("model=random",),
     "bm25": ("model=bm25",),
@@ -132,17 +133,16 @@ def ours(study: Study, option: Any, learn: LabelledPairs, test: LabelledPairs, s
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         if isinstance(option, Supervised):
-            network = option.build(study.queries, study.items, (TARGET,), seeds.seed(seed, "weights"))
+            network = option.build(study.queries, study.items, (TARGET,), seeds.seed(seed, "weights")).to(DEVICE)
             training = study.training.training
-            share, device = slice(0, None, 1), torch.device("cpu")
             learner = Learner.of(
                 network,
                 Grouped(network),
                 training,
                 study.training.objective,
                 num_pairs=len(learn),
-                share=share,
-                device=device,
+                share=slice(0, None, 1),
+                device=torch.device(DEVICE),
             )
             torch.manual_seed(seeds.seed(seed, "dropout"))
             for epoch in range(training.epochs):
@@ -152,7 +152,7 @@ def ours(study: Study, option: Any, learn: LabelledPairs, test: LabelledPairs, s
         else:
             assert isinstance(option, Unsupervised)
             option.fit(study.queries, study.items, seeds.seed(seed, "model"), folder)
-        scorer = option.load(folder, "cpu")
+        scorer = option.load(folder, DEVICE)
         items, at_P = np.unique(test.pair_P2[:, 1], return_inverse=True)
         queries = scorer.encode_queries(study.queries)
         local_P2 = np.stack([test.pair_P2[:, 0], at_P], axis=1)
@@ -168,7 +168,7 @@ def peer(study: Study, option: Any, learn: LabelledPairs, test: LabelledPairs, s
     training = study.training.training
     length = option.max_query_tokens + option.max_item_tokens + 3
     torch.manual_seed(seeds.seed(seed, "weights"))
-    model = CrossEncoder(study.pretrained, num_labels=1, max_length=length, device="cpu")
+    model = CrossEncoder(study.pretrained, num_labels=1, max_length=length, device=DEVICE)
     query_texts, item_texts = learn.texts(np.arange(len(learn)))
     with tempfile.TemporaryDirectory() as made:
         CrossEncoderTrainer(
@@ -184,7 +184,7 @@ def peer(study: Study, option: Any, learn: LabelledPairs, test: LabelledPairs, s
                 logging_strategy="no",
                 report_to="none",
                 disable_tqdm=True,
-                use_cpu=True,
+                use_cpu=DEVICE == "cpu",
                 seed=seed,
             ),
             train_dataset=Dataset.from_dict({"query": query_texts, "item": item_texts, "label": learn.label_PT[:, 0]}),

@@ -315,6 +315,8 @@ def two_tower(bench: Bench) -> list[dict[str, Any]]:
         {"name": "two_tower/pairs", "value": pairs, "unit": "pairs"},
         {"name": "two_tower/pairs_per_s", "value": rate, "unit": "pairs/s"},
         {"name": "two_tower/job_pairs_per_s", "value": pairs / made["tiles_wall_s"], "unit": "pairs/s"},
+        {"name": "two_tower/tiles", "value": made["tiles"], "unit": "tiles"},
+        {"name": "two_tower/disk", "value": made["disk_bytes"] / 1e9, "unit": "GB"},
         {"name": "two_tower/peak_memory", "value": made["peak_bytes"] / 1e9, "unit": "GB"},
         {"name": "bare float32 product", "value": product, "low": min(bare), "high": max(bare), "unit": "pairs/s"},
         {"name": "two_tower/vs_matmul", "value": rate / product, "unit": "ratio"},

@@ -70,7 +70,7 @@ def spans(start: int, stop: int, size: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-MOST_PAIRS = 2**25  # scores in memory at a time, over all outputs: 128 MiB
+MOST_PAIRS = 2**23  # scores in memory at a time, over all outputs: 32 MiB
 CHUNKS_PER_WORKER = 4  # blocks of items that each worker gets, so that none is idle long at the end
 FEW_QUERIES = 32  # a tile has so many where it can: items are encoded once for all of them
 ROW_S = 1e-3  # a query's row of a tile is worth ten times what opening and closing its counters costs
