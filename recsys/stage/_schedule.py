@@ -13,16 +13,16 @@ import ray
 from ray.data import ActorPoolStrategy
 
 from recsys import grid
-from recsys import tile as tiling
 from recsys.grid import Tile
 from recsys.model import Model, use_threads
+from recsys.part import Receipt, committed, verify
 from recsys.scorer import Scorer
 from recsys.stage._cluster import num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job
 from recsys.stage._progress import Progress, Watch
 from recsys.store import Folder, Run, stem
-from recsys.tile import Frozen, Receipt, TileScorer
+from recsys.tile import Frozen, TileScorer
 
 log = logging.getLogger("recsys")
 
@@ -176,10 +176,10 @@ def run_tiles(work: Work, cut: Cut, *, here: bool) -> list[dict[str, Any]]:
     cut.write_pairs(work.folder)
     sub, tiles, target, fingerprint = cut.sub, cut.tiles, work.folder.join(cut.sub), work.fingerprint
     present = set(target.names())
-    found = [tiling.committed(target, t, fingerprint) if f"{t.name}.parquet" in present else None for t in tiles]
+    found = [committed(target, t, fingerprint) if f"{t.name}.parquet" in present else None for t in tiles]
     if work.verify:
         names = [f"{tiles[r.tile].name}.parquet" for r in found if r is not None]
-        damaged = {name for name in names if not tiling.verify(target, name)}
+        damaged = {name for name in names if not verify(target, name)}
         for name in damaged:
             log.info("%-11s %s/%s is damaged: it is scored again", "verify", sub, name)
             target.remove(name)

@@ -18,6 +18,7 @@ from recsys import grid, merge
 from recsys import tile as tiling
 from recsys.model import Model, fitted_outputs
 from recsys.pairs import Pairs
+from recsys.part import read_counters, verify
 from recsys.stage._cluster import check_actor, connect, num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._estimate import Speed, announce, measure, settled
@@ -119,7 +120,7 @@ def _reopen_if_damaged(job: ScoreJob, plan: Plan) -> None:
     progress = Progress("verify", "parts", len(parts))
     damaged = []
     for part in parts:
-        if not tiling.verify(*part):
+        if not verify(*part):
             damaged.append(part)
         progress.step(1)
     for sub, name in damaged:
@@ -192,7 +193,7 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         "pairs_scored": sum(r["num_pairs"] for r in receipts if r["scored"]),
     }
 
-    merged = merge.merge((tiling.read_counters(folder.join("tiles"), t) for t in cut.tiles), job.top_k)
+    merged = merge.merge((read_counters(folder.join("tiles"), t) for t in cut.tiles), job.top_k)
     asked = merge.Grid(markets, candidate_P2, len(items))
     assert merged.num_pairs() == cut.num_pairs == sum(r["num_pairs"] for r in receipts)
     ids = queries["query_id"], items["item_id"]
