@@ -34,6 +34,7 @@ from tests.compose import job
 LIMITS = {"max_query_tokens": 16, "max_item_tokens": 32}
 UNUSED = {"hidden_size": 64, "num_layers": 3, "num_heads": 2, "vocabulary_size": 1000, "dropout": 0.0}
 TUNED_SIZES = (16, 32, 64, 128)
+INT8 = "ours in int8, to committed Parquet"
 
 
 class Bench:
@@ -201,6 +202,16 @@ def ray_data(folder: Path, pairs: list[list[str]], batch_size: int, threads: int
     return work
 
 
+def in_int8(bench: Bench, option: CrossEncoder, folder: Path, queries: pa.Table, items: pa.Table) -> list[Contender]:
+    """The same model with int8 products; none where the processor has no exact ones."""
+    try:
+        scorer = replace(option, dtype="int8").load(folder, "cpu")
+    except ValueError as error:
+        print(f"not measured: {error}")
+        return []
+    return [Contender(INT8, bench.commit(scorer, queries, items, "every"), len(queries) * len(items))]
+
+
 def cross_encoder(bench: Bench) -> list[dict[str, Any]]:
     """The full model, from texts to a committed part, beside its peers and its floor."""
     option = bench.option(CrossEncoder, residual=False)
@@ -233,6 +244,7 @@ def cross_encoder(bench: Bench) -> list[dict[str, Any]]:
             contenders.append(
                 Contender("sentence-transformers, defaults, to RAM", lambda p=peer: p.predict(pairs), len(pairs))
             )
+            contenders += in_int8(bench, option, folder, queries, items)
             if not bench.quick:
                 contenders.append(
                     Contender("Ray Data, tuned", ray_data(folder, by_length, 128, bench.threads), len(pairs))
@@ -246,6 +258,9 @@ def cross_encoder(bench: Bench) -> list[dict[str, Any]]:
             default = rates["sentence-transformers, defaults, to RAM"]
             rows.append(ratio_row("cross_encoder/vs_sentence_transformers_default", committed, default))
             rows.append(ratio_row("cross_encoder/vs_floor", committed, rates["raw floor"]))
+            if INT8 in rates:
+                rows.append(ratio_row("cross_encoder/int8_vs_sentence_transformers_fp32", rates[INT8], best))
+                rows.append(ratio_row("cross_encoder/int8_vs_float32", rates[INT8], committed))
     return rows
 
 

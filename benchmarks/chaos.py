@@ -1,10 +1,11 @@
 """Exactly once, proven by violence: SIGKILL at every phase of a tile, to every kind of process, many times.
 
-    python -m benchmarks.chaos [--kills N] [--seed S] [--json FILE]
+    python -m benchmarks.chaos [--kills N] [--targets actor,worker,raylet,driver,node] [--seed S] [--json FILE]
 
-A run is scored undisturbed; then again and again while an actor, another worker, the raylet or
-the driver is killed before a part is written, half-way, between its commit and its receipt, or after.
-Whenever a driver ends, the same command is given again. In the end the bytes must be those of the undisturbed run.
+A run is scored undisturbed; then again and again while an actor, another worker, the raylet, the driver or a whole node
+is killed before a part is written, half-way, between its commit and its receipt, or after. Nodes are those of a cluster
+on this machine, whose head lives on: there the driver must finish by itself. Elsewhere, when a driver ends, the same
+command is given again. In the end the bytes must be those of the undisturbed run.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks._nodes import Nodes
+from recsys.stage import _cluster
 from recsys.stage.prepare import prepare
 from recsys.stage.score import score
 from recsys.stage.train import train
@@ -31,10 +34,23 @@ from tests.compose import SMALL_SHOP, job
 
 ROOT = Path(__file__).parents[1]
 PHASES = ("before", "during", "between", "after")
-TARGETS = ("actor", "worker", "raylet", "driver")
+TARGETS = ("actor", "worker", "raylet", "driver", "node")
+FAULTS = (
+    "rows_lost",
+    "rows_repeated",
+    "tiles_rescored",
+    "files_unreadable",
+    "files_temporary",
+    "files_different",
+    "drivers_stuck",
+    "commands_again",  # after the loss of a node
+)
+Strike = tuple[str, str]  # phase, target
 KILLS_PER_RUN = 10
-PATIENCE_S = 240
-TILES = ("tiles.queries=8", "tiles.items=16", "tiles.labelled=200", "keep=every", "model=bm25")
+NUM_NODES = 2  # beside the head
+TOKENS = "_tokens"
+PATIENCE_S = 240  # after the last strike
+TILES = ("tiles.queries=6", "tiles.items=8", "tiles.labelled=200", "keep=every", "model=bm25")
 
 
 def command(root: Path, name: str) -> list[str]:
@@ -68,22 +84,60 @@ def take_over(root: Path, name: str) -> None:
         (folder / "_REUSED.json").write_text(json.dumps({"run": "base", "fingerprint": manifest["fingerprint"]}))
 
 
-def strikes(targets: list[str], kills: int, seed: int) -> list[tuple[str, str]]:
-    """(phase, target) of `kills` strikes: every pair equally often, in random order."""
-    cells = list(itertools.product(PHASES, targets))
-    random.Random(seed).shuffle(cells)
-    return list(itertools.islice(itertools.cycle(cells), kills))
+def strikes(targets: list[str], kills: int, seed: int) -> list[Strike]:
+    """`kills` strikes: every phase of every target equally often, in random order."""
+    cells: list[Strike] = list(itertools.product(PHASES, targets))
+    chance = random.Random(seed)
+    chance.shuffle(cells)
+    planned = list(itertools.islice(itertools.cycle(cells), kills))
+    chance.shuffle(planned)
+    return planned
 
 
-def torment(root: Path, name: str, planned: list[tuple[str, str]]) -> Counter[str]:
+def environment(root: Path) -> dict[str, str]:
+    """Of every process that may strike; the folder of tokens is there from now on."""
+    (root / TOKENS).mkdir(exist_ok=True)
+    paths = os.pathsep.join([str(Path(__file__).with_name("_strike")), str(ROOT)])
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    chaotic = {"CHAOS_TOKENS": str(root / TOKENS), "PYTHONPATH": paths, "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+    return inherited | chaotic
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+class Dealer:
+    """Lays strikes ready: all at once; or, on a cluster, one after the other, each when all nodes are back."""
+
+    def __init__(self, tokens: Path, planned: list[Strike], nodes: Nodes | None) -> None:
+        self.tokens, self.planned, self.nodes = tokens, planned, nodes
+        self.num_dealt = 0
+        self.num_started = nodes.num_started if nodes else 0
+
+    def deal(self) -> None:
+        while self._ready() and self.num_dealt < len(self.planned):
+            phase, target = self.planned[self.num_dealt]
+            (self.tokens / f"{phase}-{self.num_dealt:03d}-{target}").touch()
+            self.num_dealt += 1
+
+    def _ready(self) -> bool:
+        if self.nodes is None:
+            return True
+        struck = lines(self.tokens / "strikes.log")
+        lost = sum(line.endswith(" node") for line in struck)
+        if not self.nodes.whole() or self.nodes.num_started != self.num_started + lost:
+            return False
+        (self.tokens / "missing").unlink(missing_ok=True)
+        return self.num_dealt == len(struck)
+
+
+def torment(root: Path, name: str, planned: list[Strike], nodes: Nodes | None = None) -> Counter[str]:
     """Scores one run under strikes until it is finished; what was counted on the way."""
-    tokens = Path(tempfile.mkdtemp(prefix="chaos-"))
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    path = os.pathsep.join([str(Path(__file__).with_name("_strike")), str(ROOT)])
-    environment |= {"CHAOS_TOKENS": str(tokens), "PYTHONPATH": path, "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+    shutil.rmtree(root / TOKENS, ignore_errors=True)
+    alone, tokens = environment(root), root / TOKENS
     take_over(root, name)
-    for number, (phase, target) in enumerate(planned):
-        (tokens / f"{phase}-{number:03d}-{target}").touch()
+    dealer = Dealer(tokens, planned, nodes)
     counted: Counter[str] = Counter()
     tiles = root / name / "scores" / "tiles"
     while True:
@@ -91,15 +145,18 @@ def torment(root: Path, name: str, planned: list[tuple[str, str]]) -> Counter[st
         driver = subprocess.Popen(
             command(root, name),
             cwd=ROOT,
-            env=environment,
+            env=nodes.environment if nodes else alone,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=(tokens / "driver.log").open("ab"),
         )
         (tokens / "driver.pid").write_text(str(driver.pid))
-        deadline = time.monotonic() + PATIENCE_S
+        deadline, num_struck = time.monotonic() + PATIENCE_S, 0
         while driver.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.2)
+            dealer.deal()
+            time.sleep(0.1)
+            if (now := len(lines(tokens / "strikes.log"))) > num_struck:
+                deadline, num_struck = time.monotonic() + PATIENCE_S, now
         if driver.poll() is None:
             driver.kill()
             driver.wait()
@@ -111,14 +168,12 @@ def torment(root: Path, name: str, planned: list[tuple[str, str]]) -> Counter[st
         time.sleep(2)  # what the dead driver's workers still do, they do now
         if counted["drivers"] > len(planned) + 5:
             raise RuntimeError(f"{name} does not finish: {(tokens / 'driver.log').read_text()[-3000:]}")
-    struck = [p.name for p in tokens.glob("struck-*")]
+    counted["commands_again"] = counted.pop("drivers") - 1
+    struck = lines(tokens / "strikes.log")
     counted["kills"] = len(struck)
-    for token in struck:
-        _, phase, _, target = token.split("-")
-        counted[f"{target} {phase}"] += 1
-    commits = Counter((tokens / "commits.log").read_text().split()) if (tokens / "commits.log").exists() else Counter()
+    counted.update(struck)
+    commits = Counter(lines(tokens / "commits.log"))
     counted["tiles_rescored"] += sum(number - 1 for number in commits.values())
-    shutil.rmtree(tokens, ignore_errors=True)
     return counted
 
 
@@ -141,6 +196,25 @@ def inspect(root: Path, name: str, expected: dict[str, str]) -> Counter[str]:
     return counted
 
 
+def rounds(root: Path, planned: list[Strike], nodes: Nodes | None) -> Counter[str]:
+    """One run after the other until all that is planned was struck; what was counted in all of them."""
+    expected = digests(root / "base" / "scores")
+    waiting, total = list(planned), Counter[str]()
+    while waiting:
+        started = time.monotonic()
+        name = f"{'nodes' if nodes else 'alone'}-{total['runs']}"
+        counted = torment(root, name, waiting[:KILLS_PER_RUN], nodes)
+        for phase, target in itertools.product(PHASES, TARGETS):
+            for _ in range(counted[f"{phase} {target}"]):
+                if (phase, target) in waiting:
+                    waiting.remove((phase, target))
+        counted += inspect(root, name, expected)
+        shutil.rmtree(root / name)
+        total += counted + Counter(runs=1)
+        print(f"{name}: {time.monotonic() - started:.0f} s, {dict(counted)}", flush=True)
+    return total
+
+
 def main() -> None:
     """Prints what was counted; exit status 1 if anything was lost, repeated or changed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -148,40 +222,32 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--targets", default=",".join(TARGETS))
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="15 kills")
     arguments = parser.parse_args()
-    wanted = 12 if arguments.quick else arguments.kills
     targets = arguments.targets.split(",")
-    total: Counter[str] = Counter()
+    if unknown := set(targets) - set(TARGETS):
+        parser.error(f"--targets {', '.join(sorted(unknown))}: unknown; choose from {','.join(TARGETS)}")
+    planned = strikes(targets, 15 if arguments.quick else arguments.kills, arguments.seed)
+    on_cluster = [strike for strike in planned if strike[1] == "node"]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        expected = prepared(root)
-        run = 0
-        while total["kills"] < wanted:
-            name, kills = f"run-{run}", min(KILLS_PER_RUN, wanted - total["kills"])
-            started = time.monotonic()
-            counted = torment(root, name, strikes(targets, kills, arguments.seed * 1000 + run))
-            counted += inspect(root, name, expected)
-            shutil.rmtree(root / name)
-            total += counted
-            print(f"{name}: {time.monotonic() - started:.0f} s, {dict(counted)}", flush=True)
-            run += 1
-    names = (
-        "kills",
-        "rows_lost",
-        "rows_repeated",
-        "tiles_rescored",
-        "files_unreadable",
-        "files_temporary",
-        "files_different",
-    )
-    rows = [{"name": n, "value": total[n], "unit": "count"} for n in names]
+        prepared(root)
+        _cluster.ray.shutdown()
+        started = time.monotonic()
+        total = rounds(root, [strike for strike in planned if strike[1] != "node"], None)
+        total["commands_again"] = 0  # they are expected of a driver or its raylet, not of a node
+        if on_cluster:
+            with Nodes(NUM_NODES, environment(root)) as nodes:
+                total += rounds(root, on_cluster, nodes)
+        minutes = (time.monotonic() - started) / 60
+    rows = [{"name": n, "value": total[n], "unit": "count"} for n in ("kills", *FAULTS)]
     rows += [{"name": f"kills: {n}", "value": v, "unit": "count"} for n, v in sorted(total.items()) if " " in n]
+    rows += [{"name": "kills_per_minute", "value": round(total["kills"] / minutes, 2), "unit": "1/min"}]
     for row in rows:
         print(f"{row['name']:<24} {row['value']}")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
-    sys.exit(any(total[n] for n in names[1:]))
+    sys.exit(any(total[n] for n in FAULTS))
 
 
 if __name__ == "__main__":

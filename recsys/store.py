@@ -127,9 +127,9 @@ class Folder:
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(temporary, target)
-        except OSError:
+        except OSError as error:
             Path(temporary).unlink(missing_ok=True)
-            raise
+            raise OSError(error.errno, error.strerror, target) from error
 
     def write_json(self, name: str, value: Any) -> None:
         self.write(name, (canonical_json(value) + "\n").encode())

@@ -70,16 +70,18 @@ def test_a_killed_writer_leaves_no_half_file(tmp_path):
     assert os.listdir(tmp_path / "f") == ["file"]
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
-    folder = Folder.open(str(tmp_path))
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        folder.write("file", b"x")
-    assert os.listdir(tmp_path) == []
+def test_a_file_that_finds_no_room_is_named_and_leaves_nothing_behind(tmp_path):
+    """A process that may write at most 1 MB per file stands for a disk that is full half-way."""
+    script = textwrap.dedent("""
+        import resource, sys
+        from recsys.store import Folder
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+        Folder.open(sys.argv[1]).write("small", b"x")
+        Folder.open(sys.argv[1]).write("large", b"x" * 3_000_000)
+    """)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert f"File too large: '{tmp_path}/large'" in done.stderr
+    assert os.listdir(tmp_path) == ["small"]
 
 
 def test_unknown_schemes_are_refused_with_the_remedy():

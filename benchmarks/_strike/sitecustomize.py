@@ -1,6 +1,7 @@
 """Every Python process of a chaos run loads this first: where a token lies ready, writing a part ends in SIGKILL.
 
-A token is an empty file `<phase>-<number>-<target>`. Whoever renames it has claimed it; each strikes once.
+A token is an empty file `<phase>-<number>-<target>`. Whoever removes it has claimed it; each strikes once. While a file
+`missing` lies beside them, a killed node is not back yet: the others go on slowly, so that more strikes find work.
 """
 
 import contextlib
@@ -12,18 +13,20 @@ from pathlib import Path
 
 TOKENS = Path(os.environ.get("CHAOS_TOKENS", "/nonexistent"))
 CHANCE = 0.4  # that a write looks for a token at all, so that strikes are spread over the run
+PAUSE_S = 0.4  # before a part is written while a node is missing
+
+
+def parent(pid: int) -> int:
+    """0 if the process has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def children(pid: int) -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return found
+    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return [other for other in pids if parent(other) == pid]
 
 
 def command(pid: int) -> str:
@@ -33,36 +36,44 @@ def command(pid: int) -> str:
         return ""
 
 
-def victims(target: str) -> list[int]:
-    """Processes to kill; this one, an actor, where the target cannot be found from here."""
-    raylet = os.getppid()
-    if "raylet" not in command(raylet):
-        return [os.getpid()]
+def victims(target: str) -> tuple[str, list[int]]:
+    """What can be struck from here and its processes, in this order; this one, an actor, where there is no other."""
+    actor, raylet = os.getpid(), os.getppid()
+    if "raylet" not in command(raylet) or target == "actor":
+        return "actor", [actor]
     if target == "driver":
-        return [int((TOKENS / "driver.pid").read_text())]
+        return target, [int((TOKENS / "driver.pid").read_text())]
     if target == "raylet":
-        return [raylet]
-    if target == "worker":
-        others = [p for p in children(raylet) if p != os.getpid() and command(p).startswith("ray::")]
-        return [random.choice(others)] if others else [os.getpid()]
-    return [os.getpid()]
+        return target, [raylet]
+    if target == "node":  # `ray start`, its raylet, and all that these started
+        start = parent(raylet)
+        assert "start" in command(start), "only what `ray start` started is a node of its own"
+        return target, [start, *(p for p in children(start) + children(raylet) if p != actor), actor]
+    workers = [p for p in children(raylet) if command(p).startswith("ray::") and "Agent" not in command(p)]
+    others = [p for p in workers if p != actor]
+    return ("worker", [random.choice(others)]) if others else ("actor", [actor])
 
 
 def claim(phase: str) -> str | None:
-    """The target of a token of this phase, now struck; None if there is none, or chance spares this write."""
+    """The target of a token of this phase, now taken; None if there is none, or chance spares this write."""
     if random.random() > CHANCE:
         return None
     for token in sorted(TOKENS.glob(f"{phase}-*")):
         try:
-            token.rename(TOKENS / f"struck-{token.name}")
+            token.unlink()
         except FileNotFoundError:
             continue
         return token.name.rpartition("-")[2]
     return None
 
 
-def kill(target: str) -> None:
-    for pid in victims(target):
+def kill(phase: str, target: str) -> None:
+    struck, pids = victims(target)
+    with (TOKENS / "strikes.log").open("a") as log:
+        log.write(f"{phase} {struck}\n")
+    if struck == "node":
+        (TOKENS / "missing").touch()  # not before it is logged: a node of which nobody knows is not waited for
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     time.sleep(0.05)
@@ -70,7 +81,7 @@ def kill(target: str) -> None:
 
 def strike(phase: str) -> None:
     if (target := claim(phase)) is not None:
-        kill(target)
+        kill(phase, target)
 
 
 def install() -> None:
@@ -82,6 +93,8 @@ def install() -> None:
     def chaotic_makedirs(name, mode=0o777, exist_ok=False):
         makedirs(name, mode, exist_ok=exist_ok)
         if is_tiles(name):
+            if (TOKENS / "missing").exists():
+                time.sleep(PAUSE_S)
             strike("before")
 
     def chaotic_fsync(fd):
@@ -89,7 +102,7 @@ def install() -> None:
         if is_tiles(os.path.dirname(path)) and (target := claim("during")) is not None:
             whole = Path(path).read_bytes()
             os.ftruncate(fd, len(whole) // 2)
-            kill(target)
+            kill("during", target)
             os.pwrite(fd, whole[len(whole) // 2 :], len(whole) // 2)  # it was another process that died
         fsync(fd)
 

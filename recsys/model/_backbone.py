@@ -83,4 +83,4 @@ def choose_budget(batch_tokens: int | None, device: str) -> int:
     """Tokens of an inference batch: few enough to stay in a CPU's cache, many enough to fill a GPU."""
     if batch_tokens is not None:
         return batch_tokens
-    return 131_072 if device.startswith("cuda") else 8_192
+    return 131_072 if device.startswith("cuda") else 1_024

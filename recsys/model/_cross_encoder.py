@@ -27,6 +27,7 @@ from recsys.model._backbone import (
 from recsys.model._distinct import distinct, spread
 from recsys.model._first_row import keep_first_row
 from recsys.model._folder import read_settings, write_settings
+from recsys.model._int8 import use_dtype
 from recsys.model._network import Network
 from recsys.model._texts import Batch, Template, Tokens, batches, tokenize
 from recsys.model._transformer import Transformer
@@ -204,15 +205,16 @@ class CrossScorer(Scorer):
     def __init__(self, network: CrossNetwork, *, device: str, dtype: torch.dtype, budget: int) -> None:
         self.outputs = network.outputs
         self._network = network.eval().to(device)
-        torch.nn.Module.to(network.model, dtype=dtype)
         self._device = device
         self._budget = budget
         if network.towers is not None:  # texts alone need every row of the last layer: the same weights, another object
             shared: Any = {id(p): p for p in network.model.parameters()}
             network.towers.model = copy.deepcopy(network.model.base_model, shared)
+            use_dtype(network.towers.model, dtype)
         keep_first_row(network.model)
+        use_dtype(network.model, dtype)
         head = getattr(network.model, "classifier", None)
-        if head is not None and dtype != torch.float32:  # bfloat16 logits would tie: the head stays float32
+        if head is not None and dtype == torch.bfloat16:  # its logits would tie: the head stays float32
             head.float().register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
 
     def encode_queries(self, table: pa.Table) -> Texts:

@@ -15,6 +15,7 @@ from recsys.model import _two_tower
 from recsys.model._backbone import choose_budget, choose_dtype
 from recsys.model._distinct import distinct, spread
 from recsys.model._folder import read_settings, write_settings
+from recsys.model._int8 import use_dtype
 from recsys.model._network import Network
 from recsys.model._texts import batches, tokenize
 from recsys.model._transformer import Transformer
@@ -105,7 +106,7 @@ class LateScorer(Scorer):
     def __init__(self, network: LateNetwork, *, device: str, dtype: torch.dtype, budget: int) -> None:
         self.outputs = network.outputs
         self._network = network.eval().to(device)
-        torch.nn.Module.to(network.towers.model, dtype=dtype)
+        use_dtype(network.towers.model, dtype)
         self._device, self._budget = device, budget
         self._logits = _LOGITS_GPU if device.startswith("cuda") else _LOGITS_CPU
 

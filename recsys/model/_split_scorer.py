@@ -19,6 +19,7 @@ import torch
 
 from recsys.model._backbone import choose_budget, choose_dtype
 from recsys.model._distinct import distinct, spread
+from recsys.model._int8 import use_dtype
 from recsys.model._joint import JointLayer
 from recsys.model._split_encoder import SplitNetwork, open_network
 from recsys.model._texts import Tokens, batches, tokenize
@@ -35,9 +36,8 @@ _HIGHEST = 80.0  # exp of more overflows float32; attention logits of trained mo
 def load(option: "SplitEncoder", folder: Path, device: str) -> Scorer:
     """See `Model.load`."""
     dtype = choose_dtype(option.dtype, device)
-    return SplitScorer(
-        open_network(folder), device=device, dtype=dtype, budget=choose_budget(option.batch_tokens, device)
-    )
+    budget = choose_budget(option.batch_tokens, device)
+    return SplitScorer(open_network(folder), device=device, dtype=dtype, budget=budget)
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,9 @@ class SplitScorer(Scorer):
         self.outputs = network.outputs
         self._network = network.eval().to(device)
         self._towers = network.towers
-        torch.nn.Module.to(self._towers.model, dtype=dtype)
-        torch.nn.Module.to(network.correction, dtype=dtype)
+        use_dtype(self._towers.model, dtype)
+        if dtype != torch.int8:  # joint layers stay float32 then
+            torch.nn.Module.to(network.correction, dtype=dtype)
         self._layers: list[JointLayer] = list(network.correction.layers)  # type: ignore[arg-type]
         self._dtype, self._device, self._budget = dtype, device, budget
         self._rows = _ROWS_GPU if device.startswith("cuda") else _ROWS_CPU

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from recsys.model._model import Supervised
 
-DTYPES = ("auto", "float32", "bfloat16")
+DTYPES = ("auto", "float32", "bfloat16", "int8")
 _MIN_HEAD_SIZE = 8
 
 
@@ -72,8 +72,9 @@ class Transformer(Supervised):
     def settle(self, device: str) -> "Transformer":
         from recsys.model._backbone import choose_budget, choose_dtype
 
-        dtype = str(choose_dtype(self.dtype, device)).removeprefix("torch.")
-        return replace(self, dtype=dtype, batch_tokens=choose_budget(self.batch_tokens, device))
+        dtype = choose_dtype(self.dtype, device)
+        budget = choose_budget(self.batch_tokens, device)
+        return replace(self, dtype=str(dtype).removeprefix("torch."), batch_tokens=budget)
 
 
 def check_pretrained(pretrained: str | None) -> None:

@@ -24,6 +24,7 @@ from recsys.model._backbone import (
 )
 from recsys.model._distinct import distinct, spread
 from recsys.model._folder import read_settings, write_settings
+from recsys.model._int8 import use_dtype
 from recsys.model._network import Network
 from recsys.model._texts import Template, Tokens, batches, tokenize
 from recsys.model._transformer import Transformer
@@ -211,7 +212,7 @@ class TwoTowerScorer(Scorer):
     def __init__(self, network: TwoTowerNetwork, *, device: str, dtype: torch.dtype, budget: int) -> None:
         self.outputs = network.outputs
         self._network = network.eval().to(device)
-        torch.nn.Module.to(self._network.model, dtype=dtype)
+        use_dtype(self._network.model, dtype)
         self._device = device
         self._budget = budget
 

@@ -66,7 +66,7 @@ def check_store(root: str) -> None:
         folder = Folder(filesystem, path)
         folder.write(token, b"")
         try:
-            seen = ray.get([_sees.options(scheduling_strategy=_on(n)).remote(path, token) for n in nodes])
+            seen = ray.get([_sees.options(scheduling_strategy=on_node(n)).remote(path, token) for n in nodes])
         finally:
             folder.remove(token)
         if not all(seen):
@@ -76,7 +76,8 @@ def check_store(root: str) -> None:
             )
 
 
-def _on(node: str) -> NodeAffinitySchedulingStrategy:
+def on_node(node: str) -> NodeAffinitySchedulingStrategy:
+    """There, or nowhere."""
     return NodeAffinitySchedulingStrategy(node, soft=False)
 
 

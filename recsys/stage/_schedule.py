@@ -17,6 +17,7 @@ from recsys.grid import Tile
 from recsys.model import Model, use_threads
 from recsys.part import Receipt, committed, verify
 from recsys.scorer import Scorer
+from recsys.stage._attempts import KILLED, count_attempts
 from recsys.stage._base import take_over
 from recsys.stage._cluster import num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
@@ -134,11 +135,27 @@ def tile_scorer(work: Work, sub: str, device: str) -> Callable[[Tile], Receipt]:
 class _Actor:
     """Scores one tile per row; opens model and corpus once."""
 
-    def __init__(self, work: Work, sub: str, device: str) -> None:
+    def __init__(self, work: Work, sub: str, device: str, attempts: Any) -> None:
         self.score = tile_scorer(work, sub, device)
+        self.attempts = attempts
+        self.stopped = ""  # why no more can be written
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        return pa.Table.from_pylist([attempt(self.score, Tile(**row)) for row in batch.to_pylist()])
+        rows = [self._attempt(Tile(**row)) for row in batch.to_pylist()]
+        return pa.Table.from_pylist([row | {"stopped": self.stopped} for row in rows])
+
+    def _attempt(self, tile: Tile) -> dict[str, Any]:
+        if self.stopped:
+            return failed(tile, self.stopped)
+        if not ray.get(self.attempts.begin.remote(tile.index)):
+            return failed(tile, KILLED)
+        try:
+            row = attempt(self.score, tile)
+        except OSError as error:  # as a row, since Ray Data would hide it behind an error of its own
+            self.stopped = str(error)
+            row = failed(tile, self.stopped)
+        self.attempts.end.remote(tile.index)
+        return row
 
 
 def attempt(score: Callable[[Tile], Receipt], tile: Tile) -> dict[str, Any]:
@@ -146,16 +163,21 @@ def attempt(score: Callable[[Tile], Receipt], tile: Tile) -> dict[str, Any]:
 
     Raises OSError, for what keeps a part from being written would keep the others as well.
     """
-    nothing = Receipt(
-        tile=tile.index, num_pairs=0, num_rows=0, num_bytes=0, checksum="", seconds=0.0, encode_s=0.0, scored=False
-    )
     try:
         return dataclasses.asdict(score(tile)) | {"error": ""}
     except OSError:
         raise
     except Exception as error:  # whatever a model may raise
         log.debug("tile %d failed", tile.index, exc_info=True)
-        return dataclasses.asdict(nothing) | {"error": f"{type(error).__name__}: {error}"}
+        return failed(tile, f"{type(error).__name__}: {error}")
+
+
+def failed(tile: Tile, error: str) -> dict[str, Any]:
+    """What stands for the receipt of a tile that has none."""
+    nothing = Receipt(
+        tile=tile.index, num_pairs=0, num_rows=0, num_bytes=0, checksum="", seconds=0.0, encode_s=0.0, scored=False
+    )
+    return dataclasses.asdict(nothing) | {"error": error}
 
 
 def no_labels(outputs: tuple[str, ...]) -> Frozen:
@@ -203,16 +225,16 @@ def run_tiles(work: Work, cut: Cut, *, here: bool) -> list[dict[str, Any]]:
         log.info("%-11s %d of %d parts were committed before", progress.stage, len(receipts), len(tiles))
         progress.step(sum(r["num_pairs"] for r in receipts.values()), counts=False)
     if open_tiles:
-        failed = []
+        failures = []
         for row in (_here if here else _schedule)(work, cut, open_tiles, progress):
             error = row.pop("error")
             if error:
-                failed.append(f"tile {row['tile']} ({_span(tiles[row['tile']])}) failed with {error}")
+                failures.append(f"tile {row['tile']} ({_span(tiles[row['tile']])}) failed with {error}")
             else:
                 receipts[row["tile"]] = row
-        if failed:
+        if failures:
             raise ValueError(
-                f"{failed[0]}; {len(failed)} of {len(tiles)} tiles failed, {len(receipts)} are committed: once the "
+                f"{failures[0]}; {len(failures)} of {len(tiles)} tiles failed, {len(receipts)} are committed: once the "
                 "cause is mended, the same command scores the rest"
             )
     assert len(receipts) == len(tiles)
@@ -241,7 +263,7 @@ def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> li
     blocks = [pa.Table.from_pylist([dataclasses.asdict(t) for t in chunk]) for chunk in chunks]
     receipts = ray.data.from_arrow(blocks).map_batches(
         _Actor,
-        fn_constructor_args=(work, cut.sub, "cuda" if gpu else "cpu"),
+        fn_constructor_args=(work, cut.sub, "cuda" if gpu else "cpu", count_attempts()),
         batch_size=1,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
@@ -250,18 +272,11 @@ def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> li
     )
     rows: list[dict[str, Any]] = []
     with Watch(_Committed(work.folder.join(cut.sub), tiles, cut, progress).look):
-        try:
-            for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow"):
-                rows.extend(batch.to_pylist())
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, OSError):
-                raise ValueError(f"scoring stopped: {error.cause}; the same command goes on") from error
-            raise
-        except ray.exceptions.OutOfMemoryError as error:
-            raise ValueError(
-                "a scoring actor ran out of memory; lower tiles.cache_mib, tiles.items, tiles.queries or "
-                f"resources.actors, and the same command goes on ({str(error).splitlines()[0]})"
-            ) from error
+        for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow"):
+            for row in batch.to_pylist():
+                if stopped := row.pop("stopped"):
+                    raise ValueError(f"scoring stopped: {stopped}; the same command goes on")
+                rows.append(row)
     return rows
 
 

@@ -44,7 +44,9 @@ class Shop:
             folder=folder,
             fingerprint="f" * 32,
             keep="every",
+            score_type="float32",
             top_k=top_k,
+            cache_bytes=0,
             queries=ids("query", len(self.query_ids)),
             read_items=lambda rows: items.take(pa.array(rows)),
             frozen=Frozen(

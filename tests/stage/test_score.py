@@ -124,6 +124,7 @@ def test_a_tile_that_fails_is_named_and_the_rest_is_committed(root):
         for token in sorted(mine)
         if sum(token in other for other in tokens) == 1
     )
+    whole = (folder / "model.safetensors").read_bytes()
     weights = load_file(folder / "model.safetensors")
     name = next(n for n in weights if n.endswith("word_embeddings.weight"))
     weights[name][token] = float("nan")
@@ -135,6 +136,11 @@ def test_a_tile_that_fails_is_named_and_the_rest_is_committed(root):
     committed = {int(p.stem.split("-")[1]) for p in (root / "failing" / "scores" / "tiles").iterdir()}
     assert committed == {t["index"] for t in tiles} - failing
     assert f"{len(failing)} of {len(tiles)} tiles failed, {len(committed)} are committed" in str(failure.value)
+    before = {p: p.stat().st_mtime_ns for p in (root / "failing" / "scores" / "tiles").iterdir()}
+    (folder / "model.safetensors").write_bytes(whole)
+    score(scoring(root, "failing"))
+    assert digests(root / "failing" / "scores") == digests(root / "one" / "scores")
+    assert {p: p.stat().st_mtime_ns for p in before} == before, "the cause is mended: only what failed is scored"
 
 
 def test_a_plan_is_measured_once_and_then_written_down(root):
