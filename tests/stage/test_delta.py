@@ -190,4 +190,4 @@ def test_another_model_is_refused(root):
     with pytest.raises(ValueError, match=r"another model than .*refitted/model \(\S+ differs\).*take its model over"):
         score(day("score", root, "refitted", f"base={root}/first"))
     with pytest.raises(ValueError, match=r"another model \(model.stopwords: .*\); configure it as it was there"):
-        train(day("train", root, "other", f"base={root}/first", "model.stopwords=de"))
+        train(day("train", root, "refitted", f"base={root}/first", "model.stopwords=de"))
