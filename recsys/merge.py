@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.grid import Market
+from recsys.part import Counters
 from recsys.shortlist import Shortlist
 from recsys.tables import RANKS, TOP
-from recsys.tile import Counters
 
 _PENDING_ROWS = 1_000_000
 

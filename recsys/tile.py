@@ -1,30 +1,26 @@
 """Score one tile: check, score, one atomic part with its counters. No Ray in it.
 
 Shapes: Q queries and I items of the tile, T outputs, L labelled pairs of the tile's queries, B histogram bins.
-A part is a Parquet file whose rows are the scores kept; its footer holds what the tile counted and a checksum, so the
-part is the commit. Row numbers are positions in the corpus tables (`query_row`, `item_row`).
+Row numbers are positions in the corpus tables (`query_row`, `item_row`).
 """
 
-import base64
-import hashlib
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from recsys.grid import Tile
+from recsys.part import Counters, Receipt, committed, write_part
 from recsys.scorer import Encoded, Scorer, num_bytes
-from recsys.store import Folder, ipc_bytes, parquet_bytes
+from recsys.store import Folder
 from recsys.tables import scores_schema
 
 KEEPS = ("every", "top", "labelled")
 SCORE_TYPES = ("float32", "float16")
 NUM_BINS = 4096
-_KEY = "recsys."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,47 +37,6 @@ class Frozen:
         return Frozen(
             query_row_L=self.query_row_L[span], item_row_L=self.item_row_L[span], score_TL=self.score_TL[:, span]
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Counters:
-    """What a tile counts, whatever it keeps. Adds up over tiles: see `recsys.merge`."""
-
-    histogram: pa.Table  # query_row, output, bin, count: only bins that are not empty
-    labelled: pa.Table  # query_row, item_row, output, num_above, num_tied: within the tile
-    top: pa.Table  # query_row, output, item_row, score: best first
-
-    def to_text(self) -> str:
-        data = b"".join(
-            len(block).to_bytes(8, "little") + block
-            for block in map(ipc_bytes, (self.histogram, self.labelled, self.top))
-        )
-        return base64.b64encode(pa.compress(data, "zstd", asbytes=True)).decode() + f":{len(data)}"
-
-    @classmethod
-    def from_text(cls, text: str) -> "Counters":
-        encoded, size = text.split(":")
-        data = pa.decompress(base64.b64decode(encoded), int(size), "zstd", asbytes=True)
-        tables, at = [], 0
-        while at < len(data):
-            length = int.from_bytes(data[at : at + 8], "little")
-            tables.append(pa.ipc.open_stream(data[at + 8 : at + 8 + length]).read_all())
-            at += 8 + length
-        return cls(histogram=tables[0], labelled=tables[1], top=tables[2])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What is told about a committed tile."""
-
-    tile: int
-    num_pairs: int
-    num_rows: int  # rows kept
-    num_bytes: int
-    checksum: str
-    seconds: float  # from its start to its commit; 0 if it was committed before
-    encode_s: float  # of these, to encode texts
-    scored: bool  # False if it was committed before
 
 
 def bin_of(score_N: np.ndarray) -> np.ndarray:
@@ -261,24 +216,9 @@ class TileScorer:
         counters = count(rows, frozen, self.scorer.outputs, self.top_k)
         table = self._kept(rows, item_row_I, items, frozen, counters.top)
         num_pairs = sum(len(r.item_row_I) for r in rows)
-        text = counters.to_text()
-        checksum = _checksum(table, text)
-        facts = {"tile": tile.index, "fingerprint": self.fingerprint, "pairs": num_pairs, "checksum": checksum}
-        facts["model"] = self.model
-        metadata = {f"{_KEY}{k}": str(v) for k, v in facts.items()} | {f"{_KEY}counters": text}
-        scores = [n for n in table.column_names if n.startswith("score_")]
-        data = parquet_bytes(table.replace_schema_metadata(metadata), float_columns=scores)
-        self.folder.write(f"{tile.name}.parquet", data)
-        return Receipt(
-            tile=tile.index,
-            num_pairs=num_pairs,
-            num_rows=table.num_rows,
-            num_bytes=data.size,
-            checksum=checksum,
-            seconds=time.perf_counter() - started,
-            encode_s=self._encode_s,
-            scored=True,
-        )
+        names = {"fingerprint": self.fingerprint, "model": self.model}
+        receipt = write_part(self.folder, tile, table, counters, num_pairs=num_pairs, **names)
+        return replace(receipt, seconds=time.perf_counter() - started, encode_s=self._encode_s)
 
     def _kept(
         self, rows: list[Row], item_row_I: np.ndarray, items: pa.Table, frozen: Frozen, top: pa.Table
@@ -331,53 +271,3 @@ class TileScorer:
         encoded = encode(table)
         self._encode_s += time.perf_counter() - started
         return encoded
-
-
-def _checksum(table: pa.Table, counters: str) -> str:
-    return hashlib.sha256(ipc_bytes(table.replace_schema_metadata(None)) + counters.encode()).hexdigest()
-
-
-def committed(folder: Folder, tile: Tile, fingerprint: str) -> Receipt | None:
-    """The receipt of a tile whose part is there, readable and of this run; None otherwise."""
-    name = f"{tile.name}.parquet"
-    if not folder.exists(name):
-        return None
-    try:
-        facts, num_rows = _facts(folder, name)
-    except (pa.ArrowException, OSError, KeyError):
-        return None  # truncated or foreign: scored again, and replaced
-    if facts["fingerprint"] != fingerprint or int(facts["tile"]) != tile.index:
-        return None
-    size = folder.filesystem.get_file_info(f"{folder.path}/{name}").size
-    return Receipt(
-        tile=tile.index,
-        num_pairs=int(facts["pairs"]),
-        num_rows=num_rows,
-        num_bytes=size,
-        checksum=facts["checksum"],
-        seconds=0.0,
-        encode_s=0.0,
-        scored=False,
-    )
-
-
-def _facts(folder: Folder, name: str) -> tuple[dict[str, str], int]:
-    with folder.filesystem.open_input_file(f"{folder.path}/{name}") as stream:
-        footer = pq.read_metadata(stream)
-    metadata = {k.decode(): v.decode() for k, v in (footer.metadata or {}).items()}
-    keys = ("tile", "fingerprint", "pairs", "checksum", "counters")
-    return {k: metadata[f"{_KEY}{k}"] for k in keys}, footer.num_rows
-
-
-def read_counters(folder: Folder, tile: Tile) -> Counters:
-    """The counters of a committed tile."""
-    return Counters.from_text(_facts(folder, f"{tile.name}.parquet")[0]["counters"])
-
-
-def verify(folder: Folder, name: str) -> bool:
-    """Whether a part can be read, and its rows and counters still have the checksum they were written with."""
-    try:
-        facts, _ = _facts(folder, name)
-        return _checksum(folder.read_table(name), facts["counters"]) == facts["checksum"]
-    except (pa.ArrowException, OSError, KeyError, ValueError):
-        return False

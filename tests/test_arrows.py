@@ -13,12 +13,14 @@ TIERS = [  # from the top: a file may import from tiers below its own
     {"report"},
     {"objective", "explainer", "adversary", "teacher"},
     {"source", "clean", "split", "balance", "augment", "model", "calibrator", "pairs"},
+    {"delta"},
     {"tile", "merge", "metric"},
+    {"part"},
     {"grid", "seed", "store", "target", "scorer", "shortlist"},
     {"tables"},
 ]
 TIER = {room: level for level, rooms in enumerate(TIERS) for room in rooms}
-WITHIN = {("merge", "tile"), ("config", "config")}  # merge adds up what tile counted
+WITHIN = {("config", "config")}
 CONFINED = {
     "hydra": ("ray_jobs/", "recsys/config.py", "recsys/sweep.py"),
     "omegaconf": ("ray_jobs/", "recsys/config.py", "recsys/sweep.py"),

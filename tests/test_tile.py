@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import grid, merge, tile
+from recsys import grid, merge, part, tile
 from recsys.scorer import Scorer
 from recsys.store import Folder
 from recsys.tile import Frozen, TileScorer
@@ -91,7 +91,7 @@ def scorer(
 
 
 def totals(folder: Folder, frozen: Frozen, tiles, num_queries: int, num_items: int, candidate_P2=None, top_k=3):
-    merged = merge.merge((tile.read_counters(folder, t) for t in tiles), top_k)
+    merged = merge.merge((part.read_counters(folder, t) for t in tiles), top_k)
     query_ids, item_ids = ids("query", num_queries)["query_id"], ids("item", num_items)["item_id"]
     asked = merge.Grid([grid.Market(0, num_queries, 0, num_items)], candidate_P2, num_items)
     order = [("query_row", "ascending"), ("output", "ascending"), ("bin", "ascending")]
@@ -193,13 +193,13 @@ def test_an_altered_score_is_found_by_the_checksum(tmp_path):
     folder = Folder.open(str(tmp_path))
     (only,) = grid.plan([grid.Market(0, 3, 0, 9)], 3, 9)
     scorer(folder, score_TQI, frozen)(only)
-    assert tile.verify(folder, f"{only.name}.parquet")
+    assert part.verify(folder, f"{only.name}.parquet")
     name = f"{only.name}.parquet"
     table = folder.read_table(name)
     scores = table["score_click"].to_numpy().copy()
     scores[4] += 1
     folder.write_table(name, table.set_column(3, table.schema.field(3), pa.array(scores)))
-    assert not tile.verify(folder, f"{only.name}.parquet")
+    assert not part.verify(folder, f"{only.name}.parquet")
 
 
 def test_items_are_encoded_once_per_block(tmp_path):
@@ -290,7 +290,7 @@ def test_an_item_of_another_market_stands_behind_all_of_the_query_s_own(tmp_path
     work = scorer(folder, score_TQI, frozen)
     for t in tiles:
         work(t)
-    merged = merge.merge((tile.read_counters(folder, t) for t in tiles), 3)
+    merged = merge.merge((part.read_counters(folder, t) for t in tiles), 3)
     ranks = merged.ranks(
         labelled(frozen), ids("query", 4)["query_id"], ids("item", 10)["item_id"], merge.Grid(markets, None, 10)
     )
@@ -330,7 +330,7 @@ def test_half_the_space_changes_no_rank(tmp_path):
         work = scorer(folder, score_TQI, frozen, score_type=score_type)
         for t in tiles:
             work(t)
-            assert tile.verify(folder, f"{t.name}.parquet")
+            assert part.verify(folder, f"{t.name}.parquet")
         kept = folder.read_tables("part-")["score_click"]
         assert kept.type == score_type.replace("float16", "halffloat").replace("float32", "float")
         np.testing.assert_array_equal(kept.to_numpy(), score_TQI[1, 0].astype(score_type))

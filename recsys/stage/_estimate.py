@@ -46,12 +46,13 @@ def measure(work: Work) -> Speed:
 def announce(work: Work, corpus: Corpus, speed: Speed, *, pairs: str, cut: Cut, num_labelled: int) -> None:
     """The plan line: pairs, tiles, bytes, expected time."""
     job, num_pairs, num_tiles = work.job, cut.num_pairs, len(cut.tiles)
+    num_scored = num_pairs - cut.num_taken
     num_items, num_queries = corpus.num_rows("items"), corpus.num_rows("queries")
     actors = num_actors(job, work.model)
     rows = {"every": num_pairs, "top": min(num_pairs, num_queries * work.top_k * num_tiles), "labelled": num_labelled}
     log.info(
         "plan        %s pairs (%d queries x %d items, pairs=%s) in %s tiles of at most %d x %d, keep=%s: at most about "
-        "%sB; expected %s on %d %s actor(s), from a sample of %d pairs",
+        "%sB; %sexpected %s on %d %s actor(s), from a sample of %d pairs",
         f"{num_pairs:,}",
         num_queries,
         num_items,
@@ -61,7 +62,8 @@ def announce(work: Work, corpus: Corpus, speed: Speed, *, pairs: str, cut: Cut, 
         max(t.item_stop - t.item_start for t in cut.tiles),
         work.keep,
         amount(rows[work.keep] * (np.dtype(work.score_type).itemsize * speed.outputs + 3.0)),
-        duration(speed.seconds(pairs=num_pairs, queries=num_queries, items=num_items) / actors),
+        f"{cut.num_taken:,} pairs are taken over and {num_scored:,} scored; " if cut.taken else "",
+        duration(speed.seconds(pairs=num_scored, queries=num_queries, items=num_items) / actors),
         actors,
         "GPU" if uses_gpu(job, work.model) else "CPU",
         speed.pairs,

@@ -13,17 +13,18 @@ import ray
 from ray.data import ActorPoolStrategy
 
 from recsys import grid
-from recsys import tile as tiling
 from recsys.grid import Tile
 from recsys.model import Model, use_threads
+from recsys.part import Receipt, committed, verify
 from recsys.scorer import Scorer
 from recsys.stage._attempts import KILLED, count_attempts
+from recsys.stage._base import take_over
 from recsys.stage._cluster import num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job
-from recsys.stage._progress import Progress, Watch
+from recsys.stage._progress import Progress, Watch, amount
 from recsys.store import Folder, Run, stem
-from recsys.tile import Frozen, Receipt, TileScorer
+from recsys.tile import Frozen, TileScorer
 
 log = logging.getLogger("recsys")
 
@@ -43,6 +44,8 @@ class Work:
     folder: Folder
     fingerprint: str
     verify: bool  # read committed parts again, and compare checksums
+    base: Folder | None = None  # scores/ of a run whose counts are taken over where nothing has changed
+    base_fingerprint: str = ""
 
     def corpus(self) -> Corpus:
         return Corpus(self.run.folder("corpus"), self.run.manifest("corpus"))
@@ -61,6 +64,7 @@ class Cut:
     tiles: list[Tile]
     pair_P2: np.ndarray | None  # sorted (query row, item row)
     listed: dict[str, np.ndarray] | None = None  # output -> bool: which pairs it ranks; None for all
+    taken: frozenset[int] = frozenset()  # tiles that a base has counted
 
     def pairs_of(self, tile: Tile) -> int:
         """Number of pairs of one tile."""
@@ -71,6 +75,11 @@ class Cut:
     @property
     def num_pairs(self) -> int:
         return sum(map(self.pairs_of, self.tiles))
+
+    @property
+    def num_taken(self) -> int:
+        """Pairs that are not to be scored."""
+        return sum(self.pairs_of(t) for t in self.tiles if t.index in self.taken)
 
     def write_pairs(self, folder: Folder) -> None:
         """Leaves the listed pairs where the actors find them."""
@@ -101,11 +110,11 @@ def read_listed(folder: Folder, sub: str, outputs: tuple[str, ...]) -> np.ndarra
     return np.stack([table[n].to_numpy() for n in names]) if names[0] in table.column_names else None
 
 
-def tile_scorer(work: Work, sub: str, device: str) -> TileScorer:
+def tile_scorer(work: Work, sub: str, device: str) -> Callable[[Tile], Receipt]:
     """Opens model and corpus to score tiles into one folder under scores/."""
     corpus, scorer = work.corpus(), work.scorer(device)
     first = sub == "labelled"
-    return TileScorer(
+    score = TileScorer(
         scorer=scorer,
         folder=work.folder.join(sub),
         fingerprint=work.fingerprint,
@@ -120,6 +129,7 @@ def tile_scorer(work: Work, sub: str, device: str) -> TileScorer:
         listed_TP=read_listed(work.folder, sub, scorer.outputs),
         model=stem(work.model),
     )
+    return score if first or work.base is None else take_over(score, work.folder, work.base, work.base_fingerprint)
 
 
 class _Actor:
@@ -148,7 +158,7 @@ class _Actor:
         return row
 
 
-def attempt(score: TileScorer, tile: Tile) -> dict[str, Any]:
+def attempt(score: Callable[[Tile], Receipt], tile: Tile) -> dict[str, Any]:
     """The tile's receipt, or why it has none: a tile that fails leaves the others to be scored.
 
     Raises OSError, for what keeps a part from being written would keep the others as well.
@@ -198,10 +208,10 @@ def run_tiles(work: Work, cut: Cut, *, here: bool) -> list[dict[str, Any]]:
     cut.write_pairs(work.folder)
     sub, tiles, target, fingerprint = cut.sub, cut.tiles, work.folder.join(cut.sub), work.fingerprint
     present = set(target.names())
-    found = [tiling.committed(target, t, fingerprint) if f"{t.name}.parquet" in present else None for t in tiles]
+    found = [committed(target, t, fingerprint) if f"{t.name}.parquet" in present else None for t in tiles]
     if work.verify:
         names = [f"{tiles[r.tile].name}.parquet" for r in found if r is not None]
-        damaged = {name for name in names if not tiling.verify(target, name)}
+        damaged = {name for name in names if not verify(target, name)}
         for name in damaged:
             log.info("%-11s %s/%s is damaged: it is scored again", "verify", sub, name)
             target.remove(name)
@@ -261,7 +271,7 @@ def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> li
         num_cpus=0 if gpu else job.resources.cpus_per_actor,
     )
     rows: list[dict[str, Any]] = []
-    with Watch(_Committed(work.folder.join(cut.sub), tiles, cut.pairs_of, progress).look):
+    with Watch(_Committed(work.folder.join(cut.sub), tiles, cut, progress).look):
         for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow"):
             for row in batch.to_pylist():
                 if stopped := row.pop("stopped"):
@@ -282,10 +292,13 @@ def _chunks(tiles: list[Tile], wanted: int) -> list[list[Tile]]:
 class _Committed:
     """Tells progress from the parts that are committed."""
 
-    def __init__(self, folder: Folder, tiles: list[Tile], pairs_of: Callable[[Tile], int], progress: Progress) -> None:
+    def __init__(self, folder: Folder, tiles: list[Tile], cut: Cut, progress: Progress) -> None:
         self.folder, self.progress = folder, progress
-        self.open = {f"{t.name}.parquet": pairs_of(t) for t in tiles}
+        self.open = {f"{t.name}.parquet": (cut.pairs_of(t), t.index in cut.taken) for t in tiles}
+        self.taken = 0
 
     def look(self) -> None:
         for name in [n for n in self.folder.names() if n in self.open]:
-            self.progress.step(self.open.pop(name))
+            num_pairs, taken = self.open.pop(name)
+            self.taken += num_pairs if taken else 0
+            self.progress.step(num_pairs, counts=not taken, note=f"{amount(self.taken)} taken over" if taken else "")

@@ -63,12 +63,13 @@ def _summary(job: Job, manifests: dict[str, dict[str, Any]]) -> None:
     root = job.run
     scores, calibration = manifests["scores"], manifests["calibration"]
     rows = manifests["corpus"]["rows"]
+    taken = f" ({n:,} taken over)" if (n := scores["rows"].get("taken_over")) else ""
     told = [
         (
             "corpus",
             f"{rows['items']['out']:,} items, {rows['queries']['out']:,} queries, {sum_labels(manifests):,} labels",
         ),
-        ("scores", f"{scores['rows']['pairs']:,} pairs scored, {scores['rows']['labelled']:,} labelled"),
+        ("scores", f"{scores['rows']['pairs']:,} pairs scored{taken}, {scores['rows']['labelled']:,} labelled"),
         ("calibration", ", ".join(f"{k}: {v['chosen']}" for k, v in calibration["calibration"].items())),
         ("report", f"{manifests['report']['rows']['records']:,} numbers"),
     ]

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from recsys.clean import Cleaner, clean
 from recsys.source import Source
 from recsys.split import Split
+from recsys.stage._base import keep_splits, with_base
 from recsys.stage._job import Job, perform
 from recsys.store import Folder, Plan, stem
 from recsys.tables import IMPRESSIONS, JUDGMENTS, LABELS, RAW, TableError
@@ -35,13 +36,14 @@ class PrepareJob(Job):
     split: Split
     target: dict[str, Target]
     shard_rows: int  # rows per Parquet part
+    base: str | None  # folder of a run whose queries stay in their splits
 
     def plan(self, inputs: dict[str, str]) -> Plan:
         """Files are known by their content: where they lie does not matter, nor does the seed of the run."""
         plan = super().plan(inputs)
         if inputs:
             plan.config["source"].pop("path", None)
-        return plan
+        return with_base(plan, self.base)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,6 +65,8 @@ def _prepare(job: PrepareJob, folder: Folder) -> dict[str, Any]:
     for name, counted in rows.items():
         _tell(name, counted)
     tables["queries"] = tables["queries"].append_column("split", job.split.assign(tables["queries"]))
+    if job.base is not None:
+        tables["queries"] = keep_splits(job.base, tables["queries"])
     tables["items"] = tables["items"].sort_by([("locale", "ascending"), ("item_id", "ascending")])
     tables["queries"] = tables["queries"].sort_by([("locale", "ascending"), ("query_id", "ascending")])
     tables["labels"] = labels_of(tables, job.target)

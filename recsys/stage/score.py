@@ -18,11 +18,23 @@ from recsys import grid, merge
 from recsys import tile as tiling
 from recsys.model import Model, fitted_outputs
 from recsys.pairs import Pairs
-from recsys.stage._cluster import check_actor, connect, num_actors, uses_gpu
+from recsys.part import read_counters, verify
+from recsys.stage._base import (
+    PLAN,
+    check_same,
+    check_scores,
+    line_up,
+    open_base,
+    read_delta,
+    take_labelled,
+    unknown_labels,
+    with_base,
+)
+from recsys.stage._cluster import check_actor, check_store, connect, num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._estimate import Speed, announce, measure, settled
 from recsys.stage._given import given_plan, take_given
-from recsys.stage._job import Job, perform
+from recsys.stage._job import Job, perform, versions
 from recsys.stage._progress import Progress
 from recsys.stage._schedule import Cut, Work, run_tiles
 from recsys.store import MANIFEST, STARTED, Folder, Plan, describe, stem
@@ -82,6 +94,7 @@ class ScoreJob(Job):
     tiles: Tiles
     dry_run: bool  # stop after the plan line
     verify: bool  # read parts that are committed again, and score those anew whose checksum is not theirs
+    base: str | None  # folder of a run whose scores are taken over where nothing has changed
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,6 +104,12 @@ class ScoreJob(Job):
             raise ValueError(f"score_type={self.score_type!r} is unknown; use one of {', '.join(tiling.SCORE_TYPES)}")
         if self.top_k < 1:
             raise ValueError(f"top_k={self.top_k} keeps nothing; use at least 1")
+
+    def plan(self, inputs: dict[str, str]) -> Plan:
+        plan = super().plan(inputs)
+        if self.base is not None:
+            check_scores(self.base, plan)
+        return with_base(plan, self.base)
 
 
 class DryRun(Exception):
@@ -119,7 +138,7 @@ def _reopen_if_damaged(job: ScoreJob, plan: Plan) -> None:
     progress = Progress("verify", "parts", len(parts))
     damaged = []
     for part in parts:
-        if not tiling.verify(*part):
+        if not verify(*part):
             damaged.append(part)
         progress.step(1)
     for sub, name in damaged:
@@ -132,6 +151,9 @@ def _reopen_if_damaged(job: ScoreJob, plan: Plan) -> None:
 
 def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     connect(job)
+    base = None if job.base is None else open_base(job.base, "scores")
+    if base is not None:
+        check_store(base.run.root)
     gpu = uses_gpu(job, job.model)
     if not gpu:
         check_actor(job)
@@ -147,7 +169,12 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         folder=folder,
         fingerprint=plan.fingerprint,
         verify=job.verify,
+        base=None if base is None else base.folder,
+        base_fingerprint="" if base is None else base.fingerprint,
     )
+    device = "cuda" if gpu else "cpu"
+    if base is not None:
+        check_same(base, job.run, device=device, settled=describe(work.model), versions=versions())
     corpus = work.corpus()
     queries, items = (
         corpus.table("queries", ["query_id", "text", "locale"]),
@@ -169,9 +196,19 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
             )
 
     speed = measure(work)
-    labelled = Cut("labelled", grid.plan_pairs(labelled_P2, job.tiles.labelled, len(items)), labelled_P2)
     listed = None if shortlist is None or candidate_P2 is None else shortlist.listed(candidate_P2)
-    cut = Cut("tiles", _planned(job, work, markets, candidate_P2, speed, len(items)), candidate_P2, listed)
+    if (tiles := _written(work)) is None:
+        tiles = (
+            _cut(job, work, markets, candidate_P2, speed, len(items))
+            if base is None
+            else line_up(base, corpus, folder, markets, labelled_P2, (job.tiles.queries, job.tiles.items))
+        )
+        _write_down(work, tiles)
+    lined = None if base is None else read_delta(folder, tiles)
+    cut = Cut("tiles", tiles, candidate_P2, listed, frozenset() if lined is None else frozenset(lined.taken))
+    open_P2 = labelled_P2 if lined is None else unknown_labels(folder, labelled_P2)
+    labelled_tiles = grid.plan_pairs(open_P2, job.tiles.labelled, len(items)) if len(open_P2) else []
+    labelled = Cut("labelled", labelled_tiles, open_P2)
     announce(work, corpus, speed, pairs=stem(job.pairs), cut=cut, num_labelled=labelled.num_pairs)
     model = stem(job.model)
     cascade = {} if shortlist is None else {"cascade": shortlist.told(model)}
@@ -182,7 +219,10 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
 
     labelled_s = speed.seconds(pairs=labelled.num_pairs, queries=0, items=min(labelled.num_pairs, len(items)))
     here = labelled_s < HERE_S and not gpu
-    frozen, began = run_tiles(work, labelled, here=here), time.monotonic()
+    frozen = _checksums(labelled, run_tiles(work, labelled, here=here))
+    if base is not None:
+        frozen.append(take_labelled(base, folder, len(labelled.tiles), work.fingerprint, stem(job.model)))
+    began = time.monotonic()
     receipts = run_tiles(work, cut, here=False)
     timing = {
         "actors": min(num_actors(work.job, work.model), len(cut.tiles)),
@@ -192,7 +232,8 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         "pairs_scored": sum(r["num_pairs"] for r in receipts if r["scored"]),
     }
 
-    merged = merge.merge((tiling.read_counters(folder.join("tiles"), t) for t in cut.tiles), job.top_k)
+    counters = (read_counters(folder.join("tiles"), t) for t in cut.tiles)
+    merged = merge.merge(counters if lined is None else map(lined.rows, counters), job.top_k)
     asked = merge.Grid(markets, candidate_P2, len(items))
     assert merged.num_pairs() == cut.num_pairs == sum(r["num_pairs"] for r in receipts)
     ids = queries["query_id"], items["item_id"]
@@ -201,22 +242,48 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         folder.write_table("top.parquet", merged.top(*ids, model, shortlist)),
         folder.write_table("histogram.parquet", merged.histogram),
     ]
-    kept = {"pairs": cut.num_pairs, "kept": sum(r["num_rows"] for r in receipts), "labelled": labelled.num_pairs}
+    kept = {"pairs": cut.num_pairs, "kept": sum(r["num_rows"] for r in receipts), "labelled": len(labelled_P2)}
+    if base is not None:
+        kept |= _taken(cut, receipts, len(labelled_P2) - len(open_P2))
     alone = len(queries) - sum(m.query_stop - m.query_start for m in markets)
     left_out |= {"query_without_items": alone} if alone else {}
     return {
         "rows": kept | left_out,
         "outputs": list(outputs),
         "timing": timing,
-        "device": "cuda" if gpu else "cpu",
+        "device": device,
         "settled": describe(work.model),
         "learned": job.model.learns or (shortlist is not None and shortlist.learned),
         "model": model,
-        "parts": {"": parts, "labelled": _checksums(labelled, frozen), "tiles": _checksums(cut, receipts)},
+        "parts": {"": parts, "labelled": frozen, "tiles": _checksums(cut, receipts)},
     } | cascade
 
 
-def _planned(
+def _taken(cut: Cut, receipts: list[dict[str, Any]], labelled: int) -> dict[str, int]:
+    """What came from the base, in pairs."""
+    taken = sum(r["num_pairs"] for r in receipts if r["taken"])
+    log.info("base        %s pairs taken over, %s scored", f"{taken:,}", f"{cut.num_pairs - taken:,}")
+    if lost := sum(not receipts[index]["taken"] for index in cut.taken):
+        log.info("base        %d of its parts are damaged or missing: their pairs were scored", lost)
+    return {"taken_over": taken, "labelled_taken_over": labelled}
+
+
+def _written(work: Work) -> list[grid.Tile] | None:
+    """The tiles as they were written down before the first was scored, if they were."""
+    if not work.folder.exists(PLAN):
+        return None
+    table = work.folder.read_table(PLAN)
+    if (table.schema.metadata or {}).get(b"fingerprint") != work.fingerprint.encode():
+        return None
+    return [grid.Tile(**row) for row in table.to_pylist()]
+
+
+def _write_down(work: Work, tiles: list[grid.Tile]) -> None:
+    table = pa.Table.from_pylist([dataclasses.asdict(t) for t in tiles])
+    work.folder.write_table(PLAN, table.replace_schema_metadata({"fingerprint": work.fingerprint}))
+
+
+def _cut(
     job: ScoreJob,
     work: Work,
     markets: list[grid.Market],
@@ -224,22 +291,13 @@ def _planned(
     speed: Speed,
     num_items: int,
 ) -> list[grid.Tile]:
-    """The tiles as they were written down before the first was scored; cut and written down now if they were not."""
-    folder, name = work.folder, "plan.parquet"
-    if folder.exists(name):
-        table = folder.read_table(name)
-        if (table.schema.metadata or {}).get(b"fingerprint") == work.fingerprint.encode():
-            return [grid.Tile(**row) for row in table.to_pylist()]
+    """The tiles of a plan without a base."""
     num_queries = sum(m.query_stop - m.query_start for m in markets)
     queries, items = job.tiles.shape(num_queries, num_items, speed, num_actors(work.job, work.model))
     if candidate_P2 is None:
-        tiles = grid.plan(markets, queries, items)
-    else:
-        size = min(queries * items, max(job.tiles.labelled, len(candidate_P2) // CANDIDATE_PARTS))
-        tiles = grid.plan_pairs(candidate_P2, size, num_items)
-    table = pa.Table.from_pylist([dataclasses.asdict(t) for t in tiles])
-    folder.write_table(name, table.replace_schema_metadata({"fingerprint": work.fingerprint}))
-    return tiles
+        return grid.plan(markets, queries, items)
+    size = min(queries * items, max(job.tiles.labelled, len(candidate_P2) // CANDIDATE_PARTS))
+    return grid.plan_pairs(candidate_P2, size, num_items)
 
 
 def _check_markets(markets: list[grid.Market], queries: pa.Table, items: pa.Table) -> None:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from recsys import seed as seeds
 from recsys.model import Model, Supervised, Unsupervised
 from recsys.objective import Objective
+from recsys.stage._base import check_model, take_model, with_base
 from recsys.stage._cluster import connect, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job, perform
@@ -62,6 +63,7 @@ class TrainJob(Job):
     training: Training
     teacher: Teacher
     target: dict[str, Target]
+    base: str | None  # folder of a run whose model is taken over as it is
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,9 +75,13 @@ class TrainJob(Job):
 
     def plan(self, inputs: dict[str, str]) -> Plan:
         named = self.semantic if isinstance(self.model, Supervised) else ("model", "seed")
+        named = named if self.base is None else ("model",)
         config = {name: describe(getattr(self, name)) for name in named}
         for name in self.model.of_inference:
             del config["model"][name]
+        if self.base is not None:
+            check_model(self.base, config["model"])
+            return with_base(Plan(stage=self.stage, version=self.version, config=config, inputs=inputs), self.base)
         inputs = inputs | self.model.identity() | self.teacher.identity(inputs["corpus"])
         return Plan(stage=self.stage, version=self.version, config=config, inputs=inputs)
 
@@ -89,6 +95,8 @@ def train(job: TrainJob) -> dict[str, Any]:
 
 
 def _train(job: TrainJob, folder: Folder) -> dict[str, Any]:
+    if job.base is not None:
+        return take_model(job.base, folder)
     corpus = Corpus(job.run.folder("corpus"), job.run.manifest("corpus"))
     with tempfile.TemporaryDirectory() as made:
         if isinstance(job.model, Supervised):

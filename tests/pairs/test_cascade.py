@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import grid, merge, tile
+from recsys import grid, merge, part
 from recsys.grid import Market
 from recsys.pairs import Cascade
 from recsys.store import Folder, Plan, Run
@@ -58,7 +58,7 @@ class Shop:
         )
         for t in tiles:
             work(t)
-        merged = merge.merge((tile.read_counters(folder, t) for t in tiles), top_k)
+        merged = merge.merge((part.read_counters(folder, t) for t in tiles), top_k)
         return merged, merge.Grid(self.markets, candidate_P2, len(self.item_ids))
 
 
