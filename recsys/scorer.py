@@ -36,7 +36,7 @@ class Scorer(ABC):
 
     @abstractmethod
     def score(self, queries: Encoded, items: Encoded) -> np.ndarray:
-        """score_TQI: every query with every item, float32."""
+        """score_TQI: every query with every item, float32; the caller's own, to change as it likes."""
 
     @abstractmethod
     def score_pairs(self, queries: Encoded, items: Encoded, pair_P2: np.ndarray) -> np.ndarray:

@@ -166,7 +166,7 @@ class TileScorer:
     def _dense(self, tile: Tile) -> tuple[list[Row], np.ndarray, pa.Table]:
         """Every query of the tile with every item; the item rows, and the items themselves."""
         table, items = self._encode_items(tile)
-        score_TQI = np.array(self.scorer.score(self._encode_queries(tile), items), np.float32)
+        score_TQI = np.require(self.scorer.score(self._encode_queries(tile), items), np.float32, "W")
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
         here = (frozen.item_row_L >= tile.item_start) & (frozen.item_row_L < tile.item_stop)
         query_L, item_L = frozen.query_row_L[here] - tile.query_start, frozen.item_row_L[here] - tile.item_start
