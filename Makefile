@@ -2,13 +2,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test env check bench clean
+.PHONY: run test test-all env check bench clean
 
 run: env  ## the whole flow on the built-in shop; ends by naming the report
 	$(BIN)/python -m ray_jobs.pipeline name=shop
 
-test: env  ## all tests
+test: env  ## all tests but the long ones
 	$(BIN)/python -m pytest
+
+test-all: env  ## the long ones too: lost nodes, deadly tiles, taught students
+	$(BIN)/python -m pytest -m ""
 
 check: env  ## lint, format, types
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ def test_killed_anywhere_it_resumes_to_the_same_bytes(root):
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.long
 def test_nodes_that_are_lost_cost_no_new_command(root):
     planned = [("during", "node"), ("between", "node")]
     with Nodes(2, chaos.environment(root)) as nodes:

@@ -105,6 +105,7 @@ def test_parts_of_an_unfinished_run_that_are_truncated_or_altered(root):
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.long
 def test_a_tile_whose_process_is_always_killed_is_named_and_the_rest_is_committed(root, tmp_path):
     """SIGKILL, as the kernel ends who asks for too much memory, whenever one tile is about to be committed."""
     deadly = """

@@ -133,6 +133,7 @@ def test_what_has_no_label_stays_without_one(school):
     assert np.isnan(nothing.label_PT[3:]).all()
 
 
+@pytest.mark.long
 def test_a_taught_student_says_what_its_teacher_says(school):
     """On queries that are held out. The teacher's weights are random, so labels tell nothing of it: what the student
     knows of it has come through the lessons."""
