@@ -53,6 +53,9 @@ def cascade(root: Path, first: str) -> tuple[str, ...]:
     return ("pairs=cascade", f"pairs.run={root}/{first}", f"pairs.top={SIZE}", f"top_k={TOP_K}")
 
 
+pytestmark = pytest.mark.long  # the order itself is tested in tests/pairs
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     """Both models over every pair; then the network over the best of bm25, and over its own best: a second model of

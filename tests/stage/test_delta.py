@@ -155,6 +155,7 @@ def test_damaged_parts_of_the_base_are_scored(root):
     assert score(day("score", root, "mended", f"base={root}/damaged", "verify=true")) == manifest
 
 
+@pytest.mark.long
 def test_a_third_day_goes_on_from_the_second_in_one_command(root):
     overrides = (f"base={root}/second", *QUICK_REPORT)
     with pytest.raises(DryRun):

@@ -60,7 +60,7 @@ def take_over(root: Path, name: str) -> None:
     train(job("train", f"store.root={root}", f"name={name}", "reuse=one", *MODEL))
 
 
-@pytest.mark.parametrize("actors", [2, 3])
+@pytest.mark.parametrize("actors", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_bytes_do_not_depend_on_the_number_of_actors(root, actors):
     name = f"actors-{actors}"
     take_over(root, name)
