@@ -79,8 +79,11 @@ def choose_dtype(dtype: str, device: str) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def choose_budget(batch_tokens: int | None, device: str) -> int:
-    """Tokens of an inference batch: few enough to stay in a CPU's cache, many enough to fill a GPU."""
-    if batch_tokens is not None:
-        return batch_tokens
-    return 131_072 if device.startswith("cuda") else 1_024
+def choose_budget(option: Transformer, device: str) -> int:
+    """Tokens of an inference batch: few enough to stay in a CPU's cache, many enough to fill a GPU, or to be worth a
+    call where a transformer from scratch is narrow."""
+    if option.batch_tokens is not None:
+        return option.batch_tokens
+    if device.startswith("cuda"):
+        return 131_072
+    return 1_024 if option.pretrained is not None else max(1_024, 524_288 // option.hidden_size)

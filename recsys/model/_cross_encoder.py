@@ -106,7 +106,7 @@ def load(option: Transformer, folder: Path, device: str) -> Scorer:
         raise ValueError(f"{folder} is not a complete cross_encoder: {str(error).splitlines()[0]}") from error
     network = CrossNetwork(model, tokenizer, outputs, towers, **limits)
     dtype = choose_dtype(option.dtype, device)
-    return CrossScorer(network, device=device, dtype=dtype, budget=choose_budget(option.batch_tokens, device))
+    return CrossScorer(network, device=device, dtype=dtype, budget=choose_budget(option, device))
 
 
 def _num_tokens(option: Transformer, tokenizer: PreTrainedTokenizerBase) -> int:

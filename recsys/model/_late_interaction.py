@@ -36,7 +36,7 @@ def load(option: Transformer, folder: Path, device: str) -> Scorer:
     """See `Model.load`."""
     towers = _two_tower.open_network(folder, read_settings(folder, model="late_interaction"))
     dtype = choose_dtype(option.dtype, device)
-    budget = choose_budget(option.batch_tokens, device)
+    budget = choose_budget(option, device)
     return LateScorer(LateNetwork(towers), device=device, dtype=dtype, budget=budget)
 
 

@@ -36,7 +36,7 @@ _HIGHEST = 80.0  # exp of more overflows float32; attention logits of trained mo
 def load(option: "SplitEncoder", folder: Path, device: str) -> Scorer:
     """See `Model.load`."""
     dtype = choose_dtype(option.dtype, device)
-    budget = choose_budget(option.batch_tokens, device)
+    budget = choose_budget(option, device)
     return SplitScorer(open_network(folder), device=device, dtype=dtype, budget=budget)
 
 

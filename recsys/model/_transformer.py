@@ -73,7 +73,7 @@ class Transformer(Supervised):
         from recsys.model._backbone import choose_budget, choose_dtype
 
         dtype = choose_dtype(self.dtype, device)
-        budget = choose_budget(self.batch_tokens, device)
+        budget = choose_budget(self, device)
         return replace(self, dtype=str(dtype).removeprefix("torch."), batch_tokens=budget)
 
 

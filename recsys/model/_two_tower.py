@@ -69,7 +69,7 @@ def load(option: Transformer, folder: Path, device: str) -> Scorer:
     """See `Model.load`."""
     network = open_network(folder, read_settings(folder, model="two_tower"))
     dtype = choose_dtype(option.dtype, device)
-    return TwoTowerScorer(network, device=device, dtype=dtype, budget=choose_budget(option.batch_tokens, device))
+    return TwoTowerScorer(network, device=device, dtype=dtype, budget=choose_budget(option, device))
 
 
 def open_network(folder: Path, settings: dict[str, Any]) -> "TwoTowerNetwork":

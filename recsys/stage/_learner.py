@@ -14,6 +14,7 @@ from recsys.model._network import Network
 from recsys.objective import Objective
 from recsys.stage._pairs import LabelledPairs
 
+WIDE = 5_000_000  # parameters from which padding costs more than calls
 GROUP_CPU = 8  # pairs of about one length that are computed together: on a CPU padding costs more than small products
 
 
@@ -105,7 +106,8 @@ class Learner:
         query_texts, item_texts = pairs.texts(chosen)
         length_B = np.array([len(q) + len(i) for q, i in zip(query_texts, item_texts, strict=True)])
         order_B = np.argsort(length_B, kind="stable")
-        size = GROUP_CPU if self.device.type == "cpu" else len(chosen)
+        wide = sum(p.numel() for p in self.network.parameters()) > WIDE
+        size = GROUP_CPU if wide and self.device.type == "cpu" else len(chosen)
         groups = []
         for start in range(0, len(order_B), size):
             some = order_B[start : start + size]
