@@ -53,6 +53,26 @@ def bin_of(score_N: np.ndarray) -> np.ndarray:
     return bits
 
 
+_UPPER_B = np.r_[NUM_BINS - 1 : NUM_BINS // 2 - 1 : -1, 0 : NUM_BINS // 2]  # the upper 12 bits of each bin's scores
+_LOWEST_B = (_UPPER_B << 20 | np.where(_UPPER_B < NUM_BINS // 2, 0, 0xFFFFF)).astype(np.uint32).view(np.float32)
+
+
+def bin_counts(score_I: np.ndarray) -> np.ndarray:
+    """count_B: how many of the float32 scores each bin of `bin_of` holds."""
+    bits = (score_I + np.float32(0)).view(np.uint32)  # -0 becomes 0
+    bits >>= 20
+    return np.bincount(bits, minlength=NUM_BINS)[_UPPER_B]
+
+
+def reach(bin_F: np.ndarray, count_F: np.ndarray, k: int) -> np.float32:
+    """A score that the best k of those counted reach, and few others: the lowest of the bin of the k-th.
+
+    `bin_F` are bins in ascending order, and `count_F` how many scores each holds.
+    """
+    at = int(np.searchsorted(np.cumsum(count_F[::-1]), k))
+    return _LOWEST_B[bin_F[-1 - at]] if at < len(bin_F) else np.float32(-np.inf)
+
+
 def best(score_I: np.ndarray, k: int) -> np.ndarray:
     """Positions of the k highest scores, best first; ties in order of position."""
     if k < len(score_I):
@@ -77,30 +97,30 @@ class Row:
 
 
 def count(rows: list[Row], frozen: Frozen, outputs: tuple[str, ...], top_k: int) -> Counters:
-    """The counters of a tile's rows."""
+    """The counters of a tile's rows; `frozen` has the labelled pairs of its queries."""
     histogram, labelled, top = _Columns(), _Columns(), _Columns()
-    for row in rows:
-        mine = frozen.of(row.query_row, row.query_row + 1)
+    query_row_Q = [row.query_row for row in rows]
+    first_Q, last_Q = (np.searchsorted(frozen.query_row_L, query_row_Q, side) for side in ("left", "right"))
+    for row, first, last in zip(rows, first_Q.tolist(), last_Q.tolist(), strict=True):
         for t, output in enumerate(outputs):
-            score_I = row.score_TI[t]
-            count_B = np.bincount(bin_of(score_I), minlength=NUM_BINS)
-            filled = np.flatnonzero(count_B)
-            histogram.add(row.query_row, output, bin=filled.astype(np.int32), count=count_B[filled].astype(np.int64))
-            item_row_I = row.item_row_I
-            if row.listed_TI is not None:  # the histogram has every pair; an order has those of its own shortlist
+            score_I, item_row_I = row.score_TI[t], row.item_row_I
+            count_B = bin_counts(score_I)
+            bin_F = np.flatnonzero(count_B > 0)
+            count_F = count_B[bin_F]
+            histogram.add(row.query_row, output, bin=bin_F, count=count_F)
+            if row.listed_TI is None:
+                high = np.flatnonzero(score_I >= reach(bin_F, count_F, top_k))
+                chosen = high[best(score_I[high], top_k)]
+            else:  # the histogram has every pair; an order has those of its own shortlist
                 item_row_I, score_I = item_row_I[row.listed_TI[t]], score_I[row.listed_TI[t]]
-            chosen = best(score_I, top_k)
+                chosen = best(score_I, top_k)
             top.add(row.query_row, output, item_row=item_row_I[chosen], score=score_I[chosen])
-            if len(mine.item_row_L):
-                ordered = np.sort(score_I)
-                right_L = np.searchsorted(ordered, mine.score_TL[t], side="right")
-                left_L = np.searchsorted(ordered, mine.score_TL[t], side="left")
+            if last > first:
+                ordered, score_L = np.sort(score_I), frozen.score_TL[t, first:last]
+                right_L, left_L = (np.searchsorted(ordered, score_L, side) for side in ("right", "left"))
+                item_row_L, num_above_L = frozen.item_row_L[first:last], len(ordered) - right_L
                 labelled.add(
-                    row.query_row,
-                    output,
-                    item_row=mine.item_row_L,
-                    num_above=(len(ordered) - right_L).astype(np.int64),
-                    num_tied=(right_L - left_L).astype(np.int64),
+                    row.query_row, output, item_row=item_row_L, num_above=num_above_L, num_tied=right_L - left_L
                 )
     return Counters(
         histogram=histogram.table({"bin": pa.int32(), "count": pa.int64()}),
@@ -113,27 +133,32 @@ class _Columns:
     """Collects arrays that share a query and an output, and makes one table of them."""
 
     def __init__(self) -> None:
-        self.chunks: list[tuple[int, str, dict[str, np.ndarray]]] = []
+        self.query_rows: list[int] = []
+        self.outputs: list[str] = []
+        self.chunks: list[dict[str, np.ndarray]] = []
 
     def add(self, query_row: int, output: str, **columns: np.ndarray) -> None:
-        self.chunks.append((query_row, output, columns))
+        self.query_rows.append(query_row)
+        self.outputs.append(output)
+        self.chunks.append(columns)
 
     def table(self, types: dict[str, pa.DataType]) -> pa.Table:
-        sizes = [len(next(iter(columns.values()))) for _, _, columns in self.chunks]
+        sizes = [len(next(iter(columns.values()))) for columns in self.chunks]
+        of_chunk = np.repeat(np.arange(len(sizes)), sizes)
         arrays = {
-            "query_row": pa.array(np.repeat([q for q, _, _ in self.chunks], sizes).astype(np.int64)),
-            "output": pa.array(np.repeat([o for _, o, _ in self.chunks], sizes).tolist(), pa.string()),
+            "query_row": pa.array(np.array(self.query_rows, np.int64)[of_chunk]),
+            "output": pa.array(self.outputs, pa.string()).take(pa.array(of_chunk)),
         }
         for name, kind in types.items():
-            parts = [columns[name] for _, _, columns in self.chunks]
-            arrays[name] = pa.array(np.concatenate(parts) if parts else [], kind)
+            parts = [columns[name] for columns in self.chunks]
+            arrays[name] = pa.array(np.concatenate(parts).astype(kind.to_pandas_dtype()) if parts else [], kind)
         return pa.table(arrays)
 
 
 @dataclass(kw_only=True)
 class TileScorer:
-    """Scores tiles of one run into a folder. Keeps the encodings of the last block of items, and of the first queries
-    seen that fit: tiles come block after block, each with the same queries, so that these are met again."""
+    """Scores tiles of one run into a folder. Keeps the encodings of the last blocks of items that fit, and of the first
+    queries seen that fit: every block of items meets the same queries in the same order."""
 
     scorer: Scorer
     folder: Folder
@@ -141,7 +166,7 @@ class TileScorer:
     keep: str
     score_type: str  # of the scores kept; what is counted and ranked is always float32
     top_k: int
-    cache_bytes: int  # of encoded queries that are kept
+    cache_bytes: int  # of encoded items that are kept, and of encoded queries
     queries: pa.Table  # all queries of the corpus
     read_items: Callable[[np.ndarray], pa.Table]  # ascending item rows -> those rows of the corpus items
     frozen: Frozen
@@ -150,7 +175,7 @@ class TileScorer:
     model: str = ""  # its name, for the footer: all rows of a part are of one model
 
     def __post_init__(self) -> None:
-        self._items: tuple[tuple[int, int], pa.Table, Encoded] | None = None
+        self._items: dict[tuple[int, int], tuple[pa.Table, Encoded]] = {}
         self._queries: dict[tuple[int, int], Encoded] = {}
         self._cached = 0  # bytes
         self._encode_s = 0.0  # of the tile at work
@@ -206,14 +231,15 @@ class TileScorer:
         return rows, item_row_I, table
 
     def _commit(self, tile: Tile, rows: list[Row], item_row_I: np.ndarray, items: pa.Table, started: float) -> Receipt:
-        for row in rows:
-            if not np.isfinite(row.score_TI).all():
-                query = self.queries["query_id"][row.query_row].as_py()
-                raise FloatingPointError(
-                    f"tile {tile.index}: the model gave a score that is not finite for query {query!r}"
-                )
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
         counters = count(rows, frozen, self.scorer.outputs, self.top_k)
+        wrong_N = ~np.isfinite(_LOWEST_B[counters.histogram["bin"].to_numpy()])
+        if wrong_N.any():
+            query_row = counters.histogram["query_row"].to_numpy()[wrong_N][0]
+            query = self.queries["query_id"][int(query_row)].as_py()
+            raise FloatingPointError(
+                f"tile {tile.index}: the model gave a score that is not finite for query {query!r}"
+            )
         table = self._kept(rows, item_row_I, items, frozen, counters.top)
         num_pairs = sum(len(r.item_row_I) for r in rows)
         names = {"fingerprint": self.fingerprint, "model": self.model}
@@ -224,21 +250,15 @@ class TileScorer:
         self, rows: list[Row], item_row_I: np.ndarray, items: pa.Table, frozen: Frozen, top: pa.Table
     ) -> pa.Table:
         """The rows the part keeps: sorted by query row, then item row, with original ids."""
-        top_query_N, top_item_N = top["query_row"].to_numpy(), top["item_row"].to_numpy()
-        kept = []
-        for row in rows:
-            if self.keep == "every":
-                chosen = np.arange(len(row.item_row_I))
-            elif self.keep == "top":
-                span = slice(*np.searchsorted(top_query_N, (row.query_row, row.query_row + 1)))
-                chosen = np.searchsorted(row.item_row_I, np.unique(top_item_N[span]))
-            else:
-                mine = frozen.of(row.query_row, row.query_row + 1)
-                chosen = np.flatnonzero(np.isin(row.item_row_I, mine.item_row_L))
-            kept.append((np.full(len(chosen), row.query_row), row.item_row_I[chosen], row.score_TI[:, chosen]))
-        query_row_N = np.concatenate([k[0] for k in kept])
-        item_row_N = np.concatenate([k[1] for k in kept])
-        score_TN = np.concatenate([k[2] for k in kept], axis=1)
+        if self.keep == "every":
+            chosen = [np.arange(len(row.item_row_I)) for row in rows]
+        elif self.keep == "top":
+            chosen = _chosen(rows, top["query_row"].to_numpy(), top["item_row"].to_numpy())
+        else:
+            chosen = _chosen(rows, frozen.query_row_L, frozen.item_row_L)
+        query_row_N = np.repeat([row.query_row for row in rows], [len(c) for c in chosen])
+        item_row_N = np.concatenate([row.item_row_I[c] for row, c in zip(rows, chosen, strict=True)])
+        score_TN = np.concatenate([row.score_TI[:, c] for row, c in zip(rows, chosen, strict=True)], axis=1)
         if (highest := np.abs(score_TN).max(initial=0)) > np.finfo(self.score_type).max:
             raise OverflowError(f"a score of {highest:g} does not fit into {self.score_type}; use score_type=float32")
         arrays = [
@@ -250,11 +270,15 @@ class TileScorer:
 
     def _encode_items(self, tile: Tile) -> tuple[pa.Table, Encoded]:
         span = (tile.item_start, tile.item_stop)
-        if self._items is None or self._items[0] != span:
-            self._items = None  # frees the old block before the new one is encoded
-            table = self.read_items(np.arange(*span))
-            self._items = (span, table, self._timed(self.scorer.encode_items, table))
-        return self._items[1], self._items[2]
+        if span in self._items:
+            self._items[span] = self._items.pop(span)  # the last is the one that was met last
+            return self._items[span]
+        sizes = [num_bytes(encoded) for _, encoded in self._items.values()]
+        while sizes and sum(sizes) + max(sizes) > self.cache_bytes:  # makes room before the new block is encoded
+            del self._items[next(iter(self._items))], sizes[0]
+        table = self.read_items(np.arange(*span))
+        self._items[span] = (table, self._timed(self.scorer.encode_items, table))
+        return self._items[span]
 
     def _encode_queries(self, tile: Tile) -> Encoded:
         span = (tile.query_start, tile.query_stop)
@@ -271,3 +295,18 @@ class TileScorer:
         encoded = encode(table)
         self._encode_s += time.perf_counter() - started
         return encoded
+
+
+def _chosen(rows: list[Row], query_row_N: np.ndarray, item_row_N: np.ndarray) -> list[np.ndarray]:
+    """For each row the positions of the items that are listed for its query, ascending; others are passed over."""
+    stride = int(item_row_N.max(initial=0)) + 1
+    key_N = np.sort(query_row_N * stride + item_row_N)
+    query_row_N, item_row_N = np.divmod(key_N[np.diff(key_N, prepend=-1) > 0], stride)
+    query_rows = [row.query_row for row in rows]
+    first_Q, last_Q = (np.searchsorted(query_row_N, query_rows, side).tolist() for side in ("left", "right"))
+    chosen = []
+    for row, first, last in zip(rows, first_Q, last_Q, strict=True):
+        at_N = np.searchsorted(row.item_row_I, item_row_N[first:last])
+        at_N = at_N[at_N < len(row.item_row_I)]  # both ascend: what lies beyond comes last
+        chosen.append(at_N[row.item_row_I[at_N] == item_row_N[first : first + len(at_N)]])
+    return chosen

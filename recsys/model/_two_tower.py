@@ -225,7 +225,9 @@ class TwoTowerScorer(Scorer):
     @torch.inference_mode()
     def score(self, queries: Vectors, items: Vectors) -> np.ndarray:
         turned_TUD = self._network.heads.turned(queries.vector_UD)
-        score_TUU = turned_TUD @ items.vector_UD.T + self._network.heads.bias()[:, None, None]
+        score_TUU = torch.empty(*turned_TUD.shape[:2], len(items.vector_UD), device=self._device)
+        for bias, turned_UD, score_UU in zip(self._network.heads.bias(), turned_TUD, score_TUU, strict=True):
+            torch.addmm(bias, turned_UD, items.vector_UD.T, out=score_UU)
         return spread(score_TUU.cpu().numpy(), queries.code_N, items.code_N)
 
     @torch.inference_mode()

@@ -17,6 +17,7 @@ from recsys.stage._schedule import Cut, Work
 
 log = logging.getLogger("recsys")
 SAMPLE_S = 0.5  # a sample runs at least this long, or over all items
+SCORE_S = 2e-3  # and scores this long, or all pairs: the call itself takes as long as thousands of cheap pairs
 COUNT_S = 4e-8  # to count a score, whatever it cost: see benchmarks/README.md
 
 
@@ -85,10 +86,12 @@ def _sample(work: Work, device: str) -> Speed:
     corpus, scorer = work.corpus(), work.scorer(device)
     num_items = corpus.num_rows("items")
     queries = corpus.table("queries", ["query_id", "text"])
-    query_rows = np.unique(np.linspace(0, len(queries) - 1, 8).astype(np.int64))
-    size = 32
+    size_q, size_i = 8, 32
     while True:
-        item_rows = np.unique(np.linspace(0, num_items - 1, size).astype(np.int64))
+        query_rows, item_rows = (
+            np.unique(np.linspace(0, total - 1, size).astype(np.int64))
+            for total, size in ((len(queries), size_q), (num_items, size_i))
+        )
         items = corpus.items(item_rows)
         marks = [time.perf_counter()]
         encoded_queries = scorer.encode_queries(queries.take(pa.array(query_rows)))
@@ -97,9 +100,10 @@ def _sample(work: Work, device: str) -> Speed:
         marks.append(time.perf_counter())
         scorer.score(encoded_queries, encoded_items)
         marks.append(time.perf_counter())
-        if marks[-1] - marks[0] > SAMPLE_S or len(item_rows) < size:
+        cheap = marks[-1] - marks[-2] < SCORE_S and len(query_rows) * len(item_rows) < len(queries) * num_items
+        if not cheap and (marks[-1] - marks[0] > SAMPLE_S or len(item_rows) < size_i):
             break
-        size *= 4
+        size_q, size_i = size_q * (4 if cheap else 1), size_i * 4
     pairs = len(query_rows) * len(item_rows)
     query_s, item_s, pair_s = np.diff(marks) / (len(query_rows), len(item_rows), pairs)
     return Speed(

@@ -1,6 +1,7 @@
 """Streams tile descriptors through a pool of scoring actors, and tells progress from the parts they commit."""
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Work:
     score_type: str
     top_k: int
     threads: int
-    cache_bytes: int  # of encoded queries that an actor keeps
+    cache_bytes: int  # of encoded items that an actor keeps, and of encoded queries
     folder: Folder
     fingerprint: str
     verify: bool  # read committed parts again, and compare checksums
@@ -259,14 +260,19 @@ def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> li
     job = work.job
     actors = min(num_actors(job, work.model), len(tiles))
     gpu = uses_gpu(job, work.model)
-    chunks = _chunks(tiles, actors * grid.CHUNKS_PER_WORKER)
+    chunks = _chunks(tiles, actors)
     blocks = [pa.Table.from_pylist([dataclasses.asdict(t) for t in chunk]) for chunk in chunks]
     receipts = ray.data.from_arrow(blocks).map_batches(
         _Actor,
         fn_constructor_args=(work, cut.sub, "cuda" if gpu else "cpu", count_attempts()),
         batch_size=1,
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
+        compute=ActorPoolStrategy(
+            min_size=1,
+            max_size=actors,
+            initial_size=actors,
+            max_tasks_in_flight_per_actor=1,  # a chunk that waits for its actor would come out of turn
+        ),
         num_gpus=1 if gpu else 0,
         num_cpus=0 if gpu else job.resources.cpus_per_actor,
     )
@@ -280,13 +286,19 @@ def _schedule(work: Work, cut: Cut, tiles: list[Tile], progress: Progress) -> li
     return rows
 
 
-def _chunks(tiles: list[Tile], wanted: int) -> list[list[Tile]]:
-    """Runs of tiles that share their items, cut further where there are fewer than `wanted`."""
+def _chunks(tiles: list[Tile], actors: int) -> list[list[Tile]]:
+    """Runs of tiles that share their items, in the order they are handed out.
+
+    Blocks of items are cut further where there are few. As many blocks as there are actors take turns, so that an actor
+    that takes every so-manieth chunk meets the items again that it has encoded.
+    """
     blocks: dict[int, list[Tile]] = {}
     for t in tiles:
         blocks.setdefault(t.block, []).append(t)
-    pieces = max(1, wanted // len(blocks))
-    return [block[a:b] for block in blocks.values() for a, b in grid.spans(0, len(block), -(-len(block) // pieces))]
+    pieces = max(1, actors * grid.CHUNKS_PER_WORKER // len(blocks))
+    cut = [[block[a:b] for a, b in grid.spans(0, len(block), -(-len(block) // pieces))] for block in blocks.values()]
+    turns = [itertools.zip_longest(*cut[at : at + actors], fillvalue=[]) for at in range(0, len(cut), actors)]
+    return [chunk for turn in turns for chunks in turn for chunk in chunks if chunk]
 
 
 class _Committed:
