@@ -15,7 +15,7 @@ from recsys.stage._corpus import Corpus
 from recsys.stage.prepare import prepare
 from tests.compose import job
 
-EVERY_S = 1.0  # between two looks at the memory
+EVERY_S = 3.0  # between two looks at the memory: a look takes a tenth of a second of a core
 
 
 def untrained(root: Path, name: str, queries: pa.Table, items: pa.Table, *model: str) -> None:

@@ -35,6 +35,7 @@ def connect(job: Job) -> None:
                 logging_level=logging.WARNING,
                 include_dashboard=False,
                 log_to_driver=False,
+                _system_config={"num_workers_soft_limit": 0},  # an idle worker holds 100 MB, and few are asked for
             )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

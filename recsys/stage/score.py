@@ -4,7 +4,10 @@ scores/labelled/ holds the labelled pairs, scored first and frozen; scores/tiles
 counters: ranks.parquet, top.parquet, histogram.parquet.
 """
 
+import contextlib
+import ctypes
 import dataclasses
+import gc
 import logging
 import time
 from dataclasses import dataclass
@@ -222,6 +225,7 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     frozen = _checksums(labelled, run_tiles(work, labelled, here=here))
     if base is not None:
         frozen.append(take_labelled(base, folder, len(labelled.tiles), work.fingerprint, stem(job.model)))
+    _release_memory()
     began = time.monotonic()
     receipts = run_tiles(work, cut, here=False)
     timing = {
@@ -257,6 +261,13 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         "model": model,
         "parts": {"": parts, "labelled": frozen, "tiles": _checksums(cut, receipts)},
     } | cascade
+
+
+def _release_memory() -> None:
+    """Hands back to the system what the sample and the labelled pairs took, before the actors take theirs."""
+    gc.collect()
+    with contextlib.suppress(AttributeError):  # glibc alone keeps it, and has this
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _taken(cut: Cut, receipts: list[dict[str, Any]], labelled: int) -> dict[str, int]:
