@@ -21,6 +21,7 @@ def test_every_option_composes(group, name):
     given = [f"{group}.{key}=/somewhere"] if key else []
     given += ["teacher.runs=[/somewhere]"] if name == "run" else []
     given += ["report.compare.runs=[/somewhere]"] if name == "compare" else []
+    given += [f"report.experiment.{k}=x" for k in ("arm", "unit", "control") if name == "experiment"]
     value = getattr(job("pipeline", "name=x", chosen, *given), group)
     assert type(value[name] if group in config.SOME_OF else value).__name__.lower() == name.replace("_", "")
 

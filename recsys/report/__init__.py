@@ -4,10 +4,17 @@ from recsys.report._evaluation import Evaluation, FirstStage, Other, Record, Rep
 from recsys.report._render import render, to_json
 from recsys.report.balanced import Balanced
 from recsys.report.compare import Compare
+from recsys.report.experiment import Experiment
 from recsys.report.policy import Policy
 from recsys.report.reliability import Reliability
 
-OPTIONS = {"balanced": Balanced, "compare": Compare, "policy": Policy, "reliability": Reliability}
+OPTIONS = {
+    "balanced": Balanced,
+    "compare": Compare,
+    "experiment": Experiment,
+    "policy": Policy,
+    "reliability": Reliability,
+}
 
 
 def build(evaluation: Evaluation, reports: dict[str, Report]) -> tuple[str, str, list[Record]]:
@@ -24,6 +31,7 @@ __all__ = [
     "Balanced",
     "Compare",
     "Evaluation",
+    "Experiment",
     "FirstStage",
     "Other",
     "Policy",
