@@ -72,23 +72,22 @@ def _differences(records: list[Record], target: str) -> Table:
 
 def _finding(records: list[Record], plain: Record) -> Finding:
     """No stronger than the interval that holds at any look."""
-    arms = plain.metric.removeprefix("difference rate ")
+    arms, noun = plain.metric.removeprefix("difference rate "), f"{plain.target}s per observation"
     if plain.definition.startswith(REFUSED):
         why = plain.definition.removeprefix(REFUSED).partition(". ")[0]
-        return Finding(lead=f"{arms}: nothing can be concluded:", rest=f"{why}.")
+        return Finding(lead=f"Experiment, {arms}: nothing can be concluded:", rest=f"{why}.")
     valid = next(r for r in records if r.metric == f"always-valid difference rate {arms}")
     if plain.value is None or valid.low is None or valid.high is None or plain.low is None or plain.high is None:
-        return Finding(lead=f"{arms}: nothing can be said yet:", rest="too few units, or nothing was seen.")
-    size = f"{_signed(plain.value)} per observation {_text.bracket(valid.low, valid.high, DIGITS)}"
+        return Finding(lead=f"Experiment, {arms}: nothing can be said yet:", rest="too few units, or nothing was seen.")
+    word = "more" if plain.value > 0 else "fewer"
+    size = f"{_signed(plain.value)} {noun} {_text.bracket(valid.low, valid.high, DIGITS)}, at any look."
     if not valid.low <= 0 <= valid.high:
-        return Finding(lead=f"{arms}: {'higher' if plain.value > 0 else 'lower'}:", rest=f"{size}, at any look.")
+        return Finding(lead=f"Experiment, {arms}: {word} {plain.target}s:", rest=size)
     if not plain.low <= 0 <= plain.high:
-        once = _text.bracket(plain.low, plain.high, DIGITS)
-        return Finding(
-            lead=f"{arms}: {'higher' if plain.value > 0 else 'lower'}, if this was the only look:",
-            rest=f"{_signed(plain.value)} per observation {once}. For whoever watched, it may be none: {size}.",
-        )
-    return Finding(lead=f"{arms}: no difference can be seen:", rest=f"{size}, at any look.")
+        once = f"{_signed(plain.value)} {noun} {_text.bracket(plain.low, plain.high, DIGITS)}."
+        lead = f"Experiment, {arms}: {word} {plain.target}s, if this was the only look:"
+        return Finding(lead=lead, rest=f"{once} For whoever watched, it may be none: {size}")
+    return Finding(lead=f"Experiment, {arms}: no difference can be seen:", rest=size)
 
 
 def _figure(record: Record) -> Figure:

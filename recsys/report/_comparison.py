@@ -127,7 +127,9 @@ def regressions(evaluation: Evaluation, both: Paired, target: str, k: int, other
         section=SECTION.format(other=other),
         title="Biggest regressions",
         about="Queries that lost most, and their labelled items whose place among the labelled ones cost most: "
-        f"place in {other} → place here.",
+        f"place in {other} → place here."
+        if rows
+        else "No query lost anything.",
         columns=("Query", f"nDCG@{k} of {other}", "This run", "What moved"),
         rows=tuple(rows),
         drawn=False,
@@ -166,8 +168,8 @@ def _shared(records: list[Record]) -> str:
 
 def _beside(found: dict, name: str, other: str, where: str) -> tuple[Figure | str, ...]:
     return (
-        _figure(found[name, where]),
-        _figure(found[f"{name} of {other}", where]),
+        Figure(value=found[name, where].value),
+        Figure(value=found[f"{name} of {other}", where].value),
         _p(found.get((f"p {name} vs {other}", where))),
         *_wins(found, name, other, where),
     )

@@ -29,7 +29,8 @@ def tables(records: list[Record], policies: list[str], references: dict[str, str
         asked = [p for p in policies if (f"{p} {MAIN}", "overall") in found]
         made.append(_side_by_side(found, target, asked, references))
         for policy in (p for p in asked if p != "logging"):
-            made.append(_by_estimator(found, target, policy))
+            if found[f"{policy} {MAIN}", "overall"].value is not None:
+                made.append(_by_estimator(found, target, policy))
             made += _by_position(found, target, policy)
     first = {(r.metric, r.slice): r for r in records if records and r.target == records[0].target}
     asked = [p for p in policies if p != "logging" and (f"{p} {MAIN}", "overall") in first]
@@ -37,7 +38,7 @@ def tables(records: list[Record], policies: list[str], references: dict[str, str
 
 
 def _side_by_side(found: Found, target: str, policies: list[str], references: dict[str, str]) -> Table:
-    rows, notes = [], []
+    rows, notes, refusals = [], [], []
     for policy in policies:
         value = found[f"{policy} {MAIN}", "overall"]
         refused = value.definition.startswith(REFUSED)
@@ -49,6 +50,8 @@ def _side_by_side(found: Found, target: str, policies: list[str], references: di
         less = found.get((f"{policy} {MAIN} less logging", "overall"))
         cells = (_figure(value), _figure(less) if less else "", *sizes)
         rows.append(Row(name=POLICIES[policy], cells=cells, tag="not concluded" if refused else ""))
+        if refused:
+            refusals.append(f"{POLICIES[policy]} is not concluded: {_why(value)}.")
         if policy in references:
             other = references[policy]
             reference = found[f"{policy} rate of {other}", "overall"]
@@ -56,6 +59,8 @@ def _side_by_side(found: Found, target: str, policies: list[str], references: di
             rows.append(
                 Row(name=f"{POLICIES[policy]}, its own log ({other})", cells=(_figure(reference), "", "", "", ""))
             )
+            if less.value is None:
+                continue
             said = f"{_text.number(less.value, DIGITS)} {_text.bracket(less.low, less.high, DIGITS)}".strip()
             notes.append(f"{POLICIES[policy]}, estimated less what its own log shows: {said}.")
     shown = found[f"{policies[0]} {MAIN}", "overall"]
@@ -65,7 +70,8 @@ def _side_by_side(found: Found, target: str, policies: list[str], references: di
         section=SECTION,
         title=f"{_rate(target)} by policy",
         about=f"Estimated from {_text.count(shown.num_pairs)} logged impressions: each counts for as many times as the "
-        f"policy was likelier to show it. {' '.join(notes)}".strip(),
+        f"policy was likelier to show it. Intervals resample {_text.count(shown.num_queries)} units of randomisation. "
+        f"{' '.join(notes + refusals)}".strip(),
         columns=("Policy", _rate(target), "Less the logged", "Effective sample", "Largest weight", "Mean weight"),
         rows=tuple(rows),
         drawn=True,
@@ -77,26 +83,23 @@ def _side_by_side(found: Found, target: str, policies: list[str], references: di
 
 def _by_estimator(found: Found, target: str, policy: str) -> Table:
     records = {name: found[f"{policy} {name}", "overall"] for name in NAMES}
-    main = records[MAIN]
-    why = main.definition.removeprefix(REFUSED).partition(". ")[0] if main.definition.startswith(REFUSED) else ""
     logged = found.get((f"logging {MAIN}", "overall"))
     return Table(
         target=target,
         section=SECTION,
         title=f"{POLICIES[policy]}, by estimator",
-        about=f"Nothing is concluded: {why}." if why else "Estimators that disagree by more than their intervals are a "
-        "warning. The line is the logged rate.",
+        about="Estimators that disagree by more than their intervals are a warning. The line is the logged rate.",
         columns=("Estimator", _rate(target)),
         rows=tuple(Row(name=NAMES[name], cells=(_figure(r),)) for name, r in records.items()),
-        drawn=not why,
+        drawn=True,
         line=logged.value if logged else None,
         definitions=tuple((NAMES[name], r.definition) for name, r in records.items()),
-    )  # fmt: skip
+    )
 
 
 def _by_position(found: Found, target: str, policy: str) -> list[Table]:
     places = [where for metric, where in found if metric == f"{policy} {MAIN}" and where != "overall"]
-    if not places:
+    if not any(found[f"{policy} {MAIN}", where].value is not None for where in places):
         return []
     rows = []
     for where in sorted(places, key=lambda w: int(w.partition("=")[2])):
@@ -123,8 +126,7 @@ def _finding(found: Found, target: str, policy: str, reference: str | None) -> F
     name = {"uniform": "a uniform policy", "ranker": "this run's ranking"}[policy]
     noun = f"{target}s"
     if value.value is None:
-        why = value.definition.removeprefix(REFUSED).partition(". ")[0]
-        return Finding(lead=f"What {name} would earn in {noun} cannot be told from this log:", rest=f"{why}.")
+        return Finding(lead=f"What {name} would earn in {noun} cannot be told from this log:", rest=f"{_why(value)}.")
     rate = f"{_text.percent(value.value)} {_ends(value)}".strip()
     rest = f"{rate}, from an effective sample of {_text.count(size)} of {_text.count(value.num_pairs)} impressions"
     less = found[f"{policy} {MAIN} less logging", "overall"]
@@ -139,6 +141,10 @@ def _finding(found: Found, target: str, policy: str, reference: str | None) -> F
             held = "agrees" if own.low <= 0 <= own.high else "does not agree"
             rest += f"; it {held} with the log of {reference}, which that policy made"
     return Finding(lead=f"Share of {noun} that {name} would earn:", rest=f"{rest}.")
+
+
+def _why(record: Record) -> str:
+    return record.definition.removeprefix(REFUSED).partition(". ")[0]
 
 
 def _ends(record: Record) -> str:

@@ -71,8 +71,8 @@ class Experiment(Report):
         planned = self.planned or dict.fromkeys(rows.names, 1.0)
         if set(planned) != set(rows.names):
             raise ValueError(
-                f"report.experiment: {target} has units in the arms {list(rows.names)}, but planned are "
-                f"{sorted(planned)}; an arm without a unit cannot be compared: correct report.experiment.planned or the column of the arms"
+                f"report.experiment: {target} has units in the arms {list(rows.names)}, planned are {sorted(planned)}; "
+                "an arm without a unit cannot be compared: correct report.experiment.planned or the column of the arms"
             )
         teller = _Teller(setting=self, target=target, rows=rows)
         counts = [rows.num_units(name) for name in rows.names]

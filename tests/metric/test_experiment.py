@@ -8,19 +8,7 @@ from scipy.stats import binomtest, chisquare, ttest_ind
 
 from recsys.metric import experiment
 from recsys.metric.experiment import Arm, Estimate
-
-
-def users(seed: int, *, num: int = 300, lift: float = 0.0) -> Arm:
-    """Users with their own taste and their own number of impressions: rows of one user are alike."""
-    rng = np.random.default_rng(seed)
-    taste_U = rng.beta(1.5, 6, num)
-    chance_U = 1.0 + rng.geometric(0.15, num)
-    amount_U = rng.binomial(chance_U.astype(int), np.minimum(taste_U + lift, 1))
-    before_U = rng.binomial(30, taste_U) / 30  # clicks of the month before
-    return Arm(amount_U=amount_U.astype(np.float64), chance_U=chance_U, covariate_U=before_U)
-
-
-TRUE_RATE = 0.2  # E[taste], for any number of impressions, since they are independent of taste
+from tests.metric.trials import peeked, users
 
 
 def test_the_error_of_a_ratio_is_that_of_resampled_users():
@@ -116,21 +104,8 @@ def test_a_lost_percent_of_a_large_arm_is_seen():
 def test_peeking_breaks_an_interval_for_one_look_and_not_one_for_any_look():
     """Two equal arms are looked at after every 100 users of each, 20 times; how often is a difference called at all?"""
     trials, called = 200, {"one look": 0, "any look": 0}
-    rng = np.random.default_rng(7)
-    looks = np.arange(100, 2001, 100)
-    for _ in range(trials):
-        taste = rng.beta(1.5, 6, (2, 2000))
-        chance = 1.0 + rng.geometric(0.3, (2, 2000))
-        amount = rng.binomial(chance.astype(int), taste).astype(np.float64)
-        seen = {"one look": False, "any look": False}
-        for look in looks:
-            arms = [Arm(amount_U=amount[a, :look], chance_U=chance[a, :look]) for a in range(2)]
-            estimate = experiment.difference(*arms)
-            once = estimate.interval(0.95)
-            ever = experiment.always_valid(estimate, num_units=2 * look, planned_units=2000, level=0.95)
-            for name, (low, high) in (("one look", once), ("any look", ever)):
-                seen[name] |= not low <= 0 <= high
-        for name, was in seen.items():
+    for seed in range(trials):
+        for name, was in peeked(seed, looks=20).items():
             called[name] += was
     assert called["one look"] / trials > 0.2
     assert called["any look"] / trials <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / trials)

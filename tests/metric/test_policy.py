@@ -1,6 +1,7 @@
 """Estimators against loops, hand sums, a bandit whose value is known, and logs that say nothing."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from recsys.metric import policy
 from recsys.metric._reward import fit_rewards
 from recsys.metric.bootstrap import interval, poisson_weights
 from recsys.metric.policy import Log
+from tests.metric.bandits import bandit, log
 
 ESTIMATORS = {
     "ips": policy.ips,
@@ -19,21 +21,6 @@ ESTIMATORS = {
     "switch": policy.switch_doubly_robust(2.0),
     "replay": policy.replay,
 }
-
-
-def log(reward, propensity, chance, *, unit=None, predicted=0.0, expected=0.0, draw=None) -> Log:
-    num = len(reward)
-    unit_N = np.arange(num) if unit is None else np.asarray(unit)
-    return Log(
-        num_units=int(unit_N.max(initial=-1)) + 1,
-        unit_N=unit_N,
-        reward_N=np.asarray(reward, np.float64),
-        propensity_N=np.asarray(propensity, np.float64),
-        chance_N=np.asarray(chance, np.float64),
-        predicted_N=np.broadcast_to(np.asarray(predicted, np.float64), num),
-        expected_N=np.broadcast_to(np.asarray(expected, np.float64), num),
-        draw_N=np.full(num, 0.5) if draw is None else np.asarray(draw, np.float64),
-    )
 
 
 def drawn(seed: int, *, num: int = 40, clicks: float = 0.4) -> Log:
@@ -116,37 +103,20 @@ def test_the_order_of_rows_is_irrelevant():
     assert policy.snips_error(other) == policy.snips_error(given)
 
 
-def bandit(seed: int, *, num: int = 400) -> tuple[Log, float]:
-    """A log of a bandit with 3 contexts and 5 actions, several decisions by unit, and the other policy's true value."""
-    world, rng = np.random.default_rng(99), np.random.default_rng(seed)
-    truth_CA = world.uniform(0.1, 0.7, (3, 5))
-    logging_CA, other_CA = world.dirichlet(np.full(5, 3.0), 3), world.dirichlet(np.full(5, 1.5), 3)
-    unit_N = np.sort(rng.integers(0, num // 4, num))
-    unit_N = np.unique(unit_N, return_inverse=True)[1]
-    context_N = rng.integers(0, 3, unit_N.max() + 1)[unit_N]  # a unit has one context: its decisions are alike
-    action_N = (rng.random(num)[:, None] > np.cumsum(logging_CA[context_N], axis=1)).sum(axis=1).clip(max=4)
-    model_CA = truth_CA * 0.8 + 0.05  # wrong
-    made = log(
-        rng.random(num) < truth_CA[context_N, action_N],
-        logging_CA[context_N, action_N],
-        other_CA[context_N, action_N],
-        unit=unit_N,
-        predicted=model_CA[context_N, action_N],
-        expected=(other_CA * model_CA).sum(axis=1)[context_N],
-        draw=rng.random(num),
-    )
-    return made, float((truth_CA * other_CA).sum(axis=1).mean())
-
-
 @pytest.mark.parametrize(("name", "scale"), [("ips", "log"), ("snips", "logit"), ("doubly robust", "linear")])
-def test_intervals_hold_the_true_value_of_a_bandit(name, scale):
-    inside, trials = 0, 150
+def test_intervals_by_unit_hold_the_true_value_of_a_bandit_and_intervals_by_row_do_not(name, scale):
+    inside, trials = {"unit": 0, "row": 0}, 100
     for seed in range(trials):
         made, truth = bandit(seed)
-        value_R = ESTIMATORS[name](made, poisson_weights([f"{seed}/{u}" for u in range(made.num_units)], 100, seed))
-        _, low, high = interval(value_R, 0.95, num_queries=made.num_units, scale=scale)
-        inside += low <= truth <= high
-    assert 0.90 <= inside / trials <= 0.99
+        num = len(made.unit_N)
+        for by, given in (("unit", made), ("row", replace(made, num_units=num, unit_N=np.arange(num)))):
+            value_R = ESTIMATORS[name](
+                given, poisson_weights([f"{seed}/{u}" for u in range(given.num_units)], 50, seed)
+            )
+            _, low, high = interval(value_R, 0.95, num_queries=given.num_units, scale=scale)
+            inside[by] += low <= truth <= high
+    assert 0.90 <= inside["unit"] / trials <= 0.99
+    assert inside["row"] / trials < 0.90
 
 
 def test_a_wrong_model_misleads_the_direct_method_alone():

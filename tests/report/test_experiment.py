@@ -59,11 +59,11 @@ def shop() -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def found(shop) -> dict[str, Record]:
+def found(shop) -> dict:
     return by_name(experiment(covariate="past").records(shop))
 
 
-def by_name(records: list[Record]) -> dict[str, Record]:
+def by_name(records: list[Record]) -> dict:
     named = {r.metric: r for r in records}
     assert len(named) == len(records)
     return named
@@ -142,10 +142,10 @@ def test_observations_may_be_counted_in_weights_and_rows_in_any_order(shop, foun
 def test_the_page_says_no_more_than_any_look_allows(shop):
     html = build(shop, {"experiment": experiment(covariate="past")})[1]
     check(html)
-    assert "B vs A: higher:" in html
+    assert "Experiment, B vs A: more clicks:" in html
     unlike = experiment().records(tried(lift=0.0, seed=5))
     said = [c for c in experiment().tables(shop, unlike) if isinstance(c, Finding)]
-    assert said[0].lead == "B vs A: no difference can be seen:"
+    assert said[0].lead == "Experiment, B vs A: no difference can be seen:"
 
 
 def test_no_click_at_all_has_no_interval():
@@ -169,7 +169,7 @@ def test_what_cannot_be_an_experiment_is_refused(shop):
     with pytest.raises(ValueError, match=r"has the arms \['A', 'B'\] for click; the control 'C'"):
         experiment(control="C").records(shop)
     with pytest.raises(
-        ValueError, match=r"units in the arms \['A', 'B'\], but planned are \['A', 'B', 'C'\]; an arm without"
+        ValueError, match=r"units in the arms \['A', 'B'\], planned are \['A', 'B', 'C'\]; an arm without"
     ):
         experiment(planned={"A": 1.0, "B": 1.0, "C": 1.0}).records(shop)
     with pytest.raises(ValueError, match=r"report.experiment.unit=user is null in 1 of .*first: row 3"):

@@ -28,7 +28,7 @@ def policy(**changed) -> Policy:
     return Policy(**(VALUES | changed))
 
 
-def by_name(records: list[Record]) -> dict[tuple[str, str], Record]:
+def by_name(records: list[Record]) -> dict:
     named = {(r.metric, r.slice): r for r in records}
     assert len(named) == len(records)
     return named
@@ -40,7 +40,7 @@ def shop() -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def found(shop) -> dict[tuple[str, str], Record]:
+def found(shop) -> dict:
     return by_name(policy().records(shop))
 
 
