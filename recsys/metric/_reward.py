@@ -18,9 +18,9 @@ class Rewards:
         """predicted_N of single items."""
         return self.reward_FPI[fold_N, position_N, item_N]
 
-    def of_groups(self, member_GI: np.ndarray) -> np.ndarray:
-        """reward_FPG: mean over the items of each group (a catalogue, a market)."""
-        return self.reward_FPI @ (member_GI / member_GI.sum(axis=1, keepdims=True)).T
+    def of_groups(self, num_GI: np.ndarray) -> np.ndarray:
+        """reward_FPG: mean over the items of each group (a catalogue, a market), each as often as it counts there."""
+        return self.reward_FPI @ (num_GI / num_GI.sum(axis=1, keepdims=True)).T
 
 
 def fit_rewards(

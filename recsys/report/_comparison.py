@@ -110,7 +110,7 @@ def regressions(evaluation: Evaluation, both: Paired, target: str, k: int, other
     worst = [int(q) for q in np.argsort(-loss_Q, kind="stable")[:num] if loss_Q[q] > 1e-9]
     item_ids = both.ours.labels["item_id"].to_pylist()
     code_N = ours.item_N
-    named = {int(code_N[n]): item_ids[n] for n in np.flatnonzero(np.isin(ours.query_N, worst))}
+    named = {int(code_N[n]): str(item_ids[n]) for n in np.flatnonzero(np.isin(ours.query_N, worst))}
     titles = names_of(evaluation.items, "item_id", set(named.values()))
     queries = names_of(evaluation.queries, "query_id", {both.ours.query_ids[q] for q in worst})
     rows = []

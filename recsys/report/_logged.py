@@ -68,26 +68,27 @@ class Logged:
         """What the policy would have done: 'logging' itself, 'uniform' over the market, 'ranker': the run's own top."""
         propensity_N = self._propensities()
         fold_N = (seed.hash_ids(self.unit_ids, self.salt + 1) % np.uint64(FOLDS)).astype(np.int64)[self.unit_N]
+        code_I = self._codes()
         rewards = fit_rewards(
             reward_N=self.reward_N,
             position_N=self.position_N,
-            item_N=self.item_N,
+            item_N=code_I[self.item_N],
             fold_N=fold_N,
             prior=self.prior,
-            num_items=self.evaluation.items.num_rows,
+            num_items=int(code_I.max(initial=0)) + 1,
         )
-        predicted_N = rewards.of_shown(fold_N, self.position_N, self.item_N)
+        predicted_N = rewards.of_shown(fold_N, self.position_N, code_I[self.item_N])
         match policy:
             case "logging":
                 chance_N, expected_N = propensity_N, predicted_N
             case "uniform":
-                member_MI, market_N = self._markets()
-                chance_N = 1.0 / member_MI.sum(axis=1)[market_N]
-                expected_N = rewards.of_groups(member_MI)[fold_N, self.position_N, market_N]
+                num_MI, market_N = self._markets(code_I)
+                chance_N = 1.0 / num_MI.sum(axis=1)[market_N]
+                expected_N = rewards.of_groups(num_MI)[fold_N, self.position_N, market_N]
             case _:
                 top_N = self._top()
                 chance_N = (top_N == self.item_N).astype(np.float64)
-                known_N = np.where(top_N >= 0, top_N, 0)
+                known_N = code_I[np.maximum(top_N, 0)]
                 expected_N = np.where(top_N >= 0, rewards.of_shown(fold_N, self.position_N, known_N), 0.0)
         hash_N = seed.hash_ids(self.shown["impression_id"].to_pylist(), self.salt + 2)
         return Log(
@@ -115,17 +116,25 @@ class Logged:
             ) from error
         return propensity_N
 
-    def _markets(self) -> tuple[np.ndarray, np.ndarray]:
-        """(member_MI, market_N): the items that could be shown, as the grid has it: those of the query's locale where
-        both have one."""
+    def _codes(self) -> np.ndarray:
+        """code_I of the catalogue: one for each item that was shown, and the last one for all others."""
+        shown = np.unique(self.item_N)
+        code_I = np.full(self.evaluation.items.num_rows, len(shown))
+        code_I[shown] = np.arange(len(shown))
+        return code_I
+
+    def _markets(self, code_I: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(num_MI, market_N): items of each code that could be shown, as the grid has it: those of the query's locale
+        where both have one."""
         item_I = pc.fill_null(self.evaluation.items["locale"], "").to_numpy(zero_copy_only=False).astype(str)
         asked = pc.index_in(self.shown["query_id"], value_set=self.evaluation.queries["query_id"].combine_chunks())
         query_N = (
             pc.fill_null(self.evaluation.queries["locale"].take(asked), "").to_numpy(zero_copy_only=False).astype(str)
         )
         name_M, market_N = np.unique(query_N, return_inverse=True)
-        member_MI = np.array([(item_I == name) | (item_I == "") | (name == "") for name in name_M])
-        return member_MI.astype(np.float64), market_N
+        near_MI = [(item_I == name) | (item_I == "") | (name == "") for name in name_M]
+        num_codes = int(code_I.max(initial=0)) + 1
+        return np.array([np.bincount(code_I[near_I], minlength=num_codes) for near_I in near_MI], float), market_N
 
     def _top(self) -> np.ndarray:
         """top_N: the run's item at the impression's place, -1 where it has none."""

@@ -9,9 +9,10 @@ MAX_ROWS = 200  # of one table on the page; metrics.json has all
 
 def sections(charts: list[Chart], target: str) -> list[dict]:
     """The tables of a target, those with one heading together, those with a chart first."""
-    mine = sorted((c for c in charts if isinstance(c, Table) and c.target == target), key=lambda t: not t.drawn)
+    mine = [c for c in charts if isinstance(c, Table) and c.target == target]
+    drawn_first = sorted(mine, key=lambda t: not t.drawn)
     return [
-        {"title": title, "tables": [_table(t) for t in mine if t.section == title]}
+        {"title": title, "tables": [_table(t) for t in drawn_first if t.section == title]}
         for title in dict.fromkeys(t.section for t in mine)
     ]
 

@@ -1,11 +1,14 @@
 """Logs by hand, and a bandit whose value is known."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from recsys.metric.policy import Log
 
 
-def log(reward, propensity, chance, *, unit=None, predicted=0.0, expected=0.0, draw=None) -> Log:
+def log(
+    reward, propensity, chance, *, unit=None, predicted: ArrayLike = 0.0, expected: ArrayLike = 0.0, draw=None
+) -> Log:
     num = len(reward)
     unit_N = np.arange(num) if unit is None else np.asarray(unit)
     return Log(

@@ -6,6 +6,7 @@ import pytest
 
 from recsys.report import Evaluation, Other, Policy, Record, build
 from recsys.report._chart import Finding, Remark
+from recsys.seed import hash_ids
 from recsys.source import Openbandit
 from tests.data import data_folder
 from tests.report.logs import NUM_ITEMS, with_log
@@ -20,7 +21,7 @@ VALUES = {
     "clip": 10.0,
     "switch": 10.0,
     "prior": 100.0,
-    "num_replicates": 100,
+    "num_replicates": 60,
 }
 
 
@@ -235,3 +236,26 @@ def test_men_to_uniform_agrees_with_the_random_log():
     less = found["uniform snips less random", "overall"]
     assert less.value == pytest.approx(0.0031894 - 0.0046, abs=1e-7)
     assert less.low < 0 < less.high
+
+
+def test_the_direct_method_is_the_mean_over_the_catalogue_of_rates_of_other_units(shop):
+    never = shop.items.slice(0, 1).set_column(0, "item_id", pa.array(["never shown"]))
+    wide = replace(shop, items=pa.concat_tables([shop.items, never]))
+    found = by_name(policy(policies=["uniform"]).records(wide))
+    log = policy()._logged(wide, "click")
+    assert not isinstance(log, str)
+    seen = log.log("uniform")
+    assert seen.chance_N == pytest.approx(np.full(1500, 1 / (NUM_ITEMS + 1)))
+    assert found["uniform direct method", "overall"].value == pytest.approx(seen.expected_N.mean())
+    fold_U = (hash_ids(log.unit_ids, log.salt + 1) % np.uint64(5)).astype(int)
+    fold_N, rows = fold_U[log.unit_N], log.shown.to_pylist()
+    for n in range(3):
+        others = [
+            r for r, f in zip(rows, fold_N, strict=True) if f != fold_N[n] and r["position"] == rows[n]["position"]
+        ]
+        base = np.mean([r["click"] for r in others])
+        rates = []
+        for item in wide.items["item_id"].to_pylist():
+            own = [r["click"] for r in others if r["item_id"] == item]
+            rates.append((sum(own) + 100 * base) / (len(own) + 100))
+        assert seen.expected_N[n] == pytest.approx(np.mean(rates))
