@@ -56,14 +56,13 @@ def _patterns(num: int) -> np.ndarray:
 
 
 def _drawn_sums(whole_QS: np.ndarray, hash_Q: np.ndarray, block: int) -> np.ndarray:
-    """sum_FS under the 64 sign patterns of a block."""
-    bit_F = np.arange(SIGNS, dtype=np.uint64)[:, None]
-    sum_FS = np.zeros((SIGNS, whole_QS.shape[1]))
+    """sum_FS under the 64 sign patterns of a block: the bits of a hash say which queries change sign."""
+    flipped_FS = np.zeros((SIGNS, whole_QS.shape[1]))
     for start in range(0, len(hash_Q), CHUNK):
         part = slice(start, start + CHUNK)
-        sign_FQ = 1.0 - 2.0 * ((mix(hash_Q[part], block) >> bit_F) & np.uint64(1))
-        sum_FS += sign_FQ @ whole_QS[part]
-    return sum_FS
+        byte_QB = mix(hash_Q[part], block).astype("<u8").view(np.uint8).reshape(-1, SIGNS // 8)
+        flipped_FS += np.unpackbits(byte_QB, axis=1).T.astype(np.float64) @ whole_QS[part]
+    return whole_QS.sum(axis=0) - 2 * flipped_FS
 
 
 def wins(difference_Q: np.ndarray) -> tuple[int, int, int]:

@@ -131,9 +131,8 @@ class _Teller:
                 name, about = f"{measure.name} of {other}", f"{other} on the shared pairs. {measure.definition}"
                 made.append(self._record(name, about, part, measure, theirs_R, scale=measure.scale))
                 made.append(self._less(measure, part, other, ours_R - theirs_R))
-                if isinstance(measure.metric, QueryMean):
-                    made += self._by_query(measure, measure.metric, theirs, other, part)
         for other, theirs in self.both.others.items():
+            made += self._by_query(theirs, other, part)
             made += self._by_slice(theirs, other, weight_QR)
         return made
 
@@ -152,14 +151,17 @@ class _Teller:
         names = [name.format(k=k) for name in HEADLINE + (CATALOGUE if self.both.same_catalogue else ())]
         return [m for m in measures(k, noun.describe()) if m.name in names]
 
-    def _by_query(self, measure: Measure, metric: QueryMean, theirs: Rows, other: str, part: Part) -> list[Record]:
-        """The randomisation test and who wins how many queries."""
-        difference_Q = _difference(metric, part.sample, theirs.sample)
-        p_S = self._p([difference_Q * metric.mass(part.sample)])
-        p = p_S[0] if np.isfinite(difference_Q).any() else np.nan
-        about = CHANCE.format(num=f"{self.setting.num_flips:,}")
-        made = [self._record(f"p {measure.name} vs {other}", about, part, measure, np.array([p]))]
-        return made + self._wins(measure, difference_Q, other, part, "overall")
+    def _by_query(self, theirs: Rows, other: str, part: Part) -> list[Record]:
+        """The randomisation test of each mean over queries, and who wins how many of them."""
+        tested = [(m, m.metric) for m in self._measures() if isinstance(m.metric, QueryMean)]
+        difference_SQ = [_difference(metric, part.sample, theirs.sample) for _, metric in tested]
+        p_S = self._p([d * metric.mass(part.sample) for d, (_, metric) in zip(difference_SQ, tested, strict=True)])
+        about, made = CHANCE.format(num=f"{self.setting.num_flips:,}"), []
+        for (measure, _), difference_Q, p in zip(tested, difference_SQ, p_S, strict=True):
+            known = p if np.isfinite(difference_Q).any() else np.nan
+            made.append(self._record(f"p {measure.name} vs {other}", about, part, measure, np.array([known])))
+            made += self._wins(measure, difference_Q, other, part, "overall")
+        return made
 
     def _by_slice(self, theirs: Rows, other: str, weight_QR: np.ndarray) -> list[Record]:
         """Differences in every slice with enough queries; one family of tests."""
