@@ -11,7 +11,7 @@ from tests.compose import SMALL_SHOP, job
 
 CONF = Path(config.CONF)
 OPTIONS = [(group, name) for group, options in (config.ONE_OF | config.SOME_OF).items() for name in options]
-PATHS = {"chorus", "esci", "wands", "scored", "delimited", "parquet"}
+PATHS = {"chorus", "esci", "openbandit", "wands", "scored", "delimited", "parquet"}
 
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS, ids="=".join)
@@ -20,6 +20,8 @@ def test_every_option_composes(group, name):
     key = {"candidates": "path", "cascade": "run"}.get(name, "path" if name in PATHS else "")
     given = [f"{group}.{key}=/somewhere"] if key else []
     given += ["teacher.runs=[/somewhere]"] if name == "run" else []
+    given += ["report.compare.runs=[/somewhere]"] if name == "compare" else []
+    given += [f"report.experiment.{k}=x" for k in ("arm", "unit", "control") if name == "experiment"]
     value = getattr(job("pipeline", "name=x", chosen, *given), group)
     assert type(value[name] if group in config.SOME_OF else value).__name__.lower() == name.replace("_", "")
 
@@ -99,6 +101,11 @@ def shop(folder: Path, items: str = ITEMS, judged: str = JUDGED) -> tuple[str, .
         (("teacher=run", "teacher.runs=[/no/such]"), ("teacher.runs", "run 'such' has no finished model/")),
         (("teacher=run", "teacher.runs=[x]", "model=bm25"), ("teacher=run", "nothing to teach model=bm25")),
         (("model=bm25", "reuse=nope"), ("reuse=nope", "no such run")),
+        (("model=bm25", "report=[compare]"), ("report.compare.runs has no value",)),
+        (
+            ("model=bm25", "report=[compare]", "report.compare.runs=[/no/such]"),
+            ("run 'such' has no finished calibration/",),
+        ),
         (("store.root=/proc/runs", "model=bm25"), ("/proc/runs",)),
         (("store.root=nope://x", "model=bm25"), ("nope://x", "s3://")),
     ],
