@@ -1,0 +1,5 @@
+"""All cases of parity of the metrics."""
+
+from benchmarks import _parity_probability, _parity_ranking
+
+CASES = [*_parity_ranking.CASES, *_parity_probability.CASES]
