@@ -1,5 +1,5 @@
 """All cases of parity of the metrics."""
 
-from benchmarks import _parity_probability, _parity_ranking
+from benchmarks import _parity_decision, _parity_probability, _parity_ranking
 
-CASES = [*_parity_ranking.CASES, *_parity_probability.CASES]
+CASES = [*_parity_ranking.CASES, *_parity_probability.CASES, *_parity_decision.CASES]

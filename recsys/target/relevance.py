@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 
 from recsys.target._target import Target, mean_judgment
 
-
 NAMED_GAINS = {  # of the grades 0, 1, 2, 3: irrelevant, complement, substitute, exact
     "esci_paper": (0.0, 0.01, 0.1, 1.0),  # Reddy et al., 2022
     "esci_script": (0.0, 0.1, 0.01, 1.0),  # the evaluation script published with the data says the opposite
