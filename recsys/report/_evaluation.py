@@ -1,7 +1,8 @@
 """What a report is made from, and the record it yields: the pure side of the report stage."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -15,6 +16,19 @@ class FirstStage:
 
     model: str
     top: int  # items of each query that the other model scored again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other:
+    """Another finished run that a report looks at beside its own."""
+
+    run: str
+    model: str
+    learned: bool
+    outputs: tuple[str, ...]
+    calibrated: pa.Table
+    ranks: pa.Table
+    impressions: pa.Table | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +54,8 @@ class Evaluation:
     num_queries: int
     num_items: int
     first: FirstStage | None = None  # where `model` is the second of a cascade
+    impressions: pa.Table | None = None  # of the corpus; None without a log, or where no report looks at it
+    others: dict[str, Other] = field(default_factory=dict)  # folder as the reports name it -> the run
 
     @property
     def models(self) -> str:
@@ -73,10 +89,20 @@ class Record:
 class Report(ABC):
     """An option of conf/report: records from an evaluation, and a section of the page."""
 
+    reads_log: ClassVar[bool] = False  # it looks at the impressions
+
+    def opens(self) -> list[str]:
+        """Folders or URIs of other runs that it looks at."""
+        return []
+
     @abstractmethod
     def records(self, evaluation: Evaluation) -> list[Record]:
         """All numbers of this report."""
 
     def charts(self, evaluation: Evaluation) -> list[Chart]:
         """What its section shows besides its records."""
+        return []
+
+    def tables(self, evaluation: Evaluation, records: list[Record]) -> list[Chart]:
+        """What its section shows of its own records, in tables of its own making."""
         return []

@@ -58,8 +58,8 @@ def examples(evaluation: Evaluation, target: str, *, num_queries: int, num_place
             own = [(r["score"], r["item_id"]) for (q, _), r in known.items() if q == query_id]
             own.sort(key=lambda pair: (-pair[0], pair[1]))
             places += [(item_id, score) for score, item_id in own[:num_places]]
-    query_names = _names(evaluation.queries, "query_id", set(drawn))
-    item_names = _names(evaluation.items, "item_id", {item_id for places in ranked.values() for item_id, _ in places})
+    query_names = names_of(evaluation.queries, "query_id", set(drawn))
+    item_names = names_of(evaluation.items, "item_id", {item_id for places in ranked.values() for item_id, _ in places})
     return [
         Example(
             query=query_names.get(query_id, query_id),
@@ -78,7 +78,7 @@ def examples(evaluation: Evaluation, target: str, *, num_queries: int, num_place
     ]
 
 
-def _names(table: pa.Table, key: str, ids: set[str]) -> dict[str, str]:
+def names_of(table: pa.Table, key: str, ids: set[str]) -> dict[str, str]:
     """Id -> title, else text."""
     columns = [n for n in ("title", "text") if n in table.column_names]
     rows = table.filter(pc.is_in(table[key], value_set=pa.array(sorted(ids), pa.string()))).select([key, *columns])

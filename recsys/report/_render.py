@@ -7,7 +7,7 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from recsys.report import _svg, _text
+from recsys.report import _svg, _tables, _text
 from recsys.report._chart import Chart, ExposureCurve, ReliabilityDiagram, Remark, SliceGroup
 from recsys.report._evaluation import Evaluation, Record
 from recsys.report._examples import examples
@@ -82,6 +82,7 @@ class _View:
             "slices": self._slices(name, own),
             "exposure": self._exposure(name, own),
             "calibrators": self._calibrators(name),
+            "sections": _tables.sections(self.charts, name),
             "examples": examples(self.evaluation, name, num_queries=6, num_places=5),
             "remarks": [c.text for c in self.charts if isinstance(c, Remark) and c.target == name],
         }

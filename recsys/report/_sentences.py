@@ -4,7 +4,7 @@ import numpy as np
 
 from recsys.metric.reliability import Bins
 from recsys.report import _text
-from recsys.report._chart import Chart, ReliabilityDiagram
+from recsys.report._chart import Chart, Finding, ReliabilityDiagram
 from recsys.report._evaluation import Evaluation, Record
 
 Sentence = tuple[str, str]  # the verdict, and what it rests on
@@ -25,7 +25,7 @@ def sentences(evaluation: Evaluation, records: list[Record], charts: list[Chart]
             _smallest(evaluation, found, target, main),
         )
         made += [s for s in candidates if s]
-    return made
+    return made + [(c.lead, c.rest) for c in charts if isinstance(c, Finding)]
 
 
 def _cascade(evaluation: Evaluation) -> list[Sentence]:
