@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.metric._query_mean import sum_by_query
 from recsys.metric._sample import Metric, Sample
 from recsys.metric._sweep import sweep
 
@@ -111,11 +110,12 @@ def recommend(criterion: str, sample: Sample, on: str = "probability") -> float:
 def _at(value: Criterion, threshold: float, value_N: np.ndarray, sample: Sample, weight_QR: np.ndarray) -> np.ndarray:
     if np.isnan(threshold):
         return np.full(weight_QR.shape[1], np.nan)
-    yes_N, positive_N = value_N >= threshold, sample.positive_N
-    kinds = (yes_N & positive_N, yes_N & ~positive_N, ~yes_N & positive_N, ~yes_N & ~positive_N)
-    sum_Q4 = [sum_by_query(sample, sample.weight_N * kind_N) for kind_N in kinds]
-    counts_4R = [np.array([(weight_Q * sum_Q).sum() for weight_Q in weight_QR.T]) for sum_Q in sum_Q4]
-    return value(*counts_4R)
+    kind_N = 2 * (value_N < threshold) + ~sample.positive_N  # true and false positives, false and true negatives
+    order = np.lexsort((sample.weight_N, kind_N, sample.query_N))
+    cell_N = sample.query_N[order] * 4 + kind_N[order]
+    sum_Q4 = np.bincount(cell_N, weights=sample.weight_N[order], minlength=4 * sample.num_queries).reshape(-1, 4)
+    counts_R4 = np.array([(weight_Q[:, None] * sum_Q4).sum(axis=0) for weight_Q in weight_QR.T])
+    return value(*counts_R4.T)
 
 
 def _known(name: str, names: dict):

@@ -59,6 +59,9 @@ class Relevance(Target):
     def outside(self, label_N: np.ndarray) -> np.ndarray:
         return ~((label_N >= 0) & (label_N <= self.max_label))
 
+    def num_grades(self) -> int:
+        return round(self.max_label) + 1
+
     def describe(self) -> str:
         gain = {"exponential": "2^grade − 1", "linear": "the grade"}.get(self.gain_map)
         if gain is None:
