@@ -237,14 +237,14 @@ class _View:
         if curve is None:
             return None
         at = f"@{curve.k}"
-        wanted = (f"coverage{at}", f"top 1 % exposure{at}", f"gini{at}")
+        wanted = ("coverage", "top 1 % exposure", "gini", "entropy", "popularity_bias", "novelty", "diversity")
         overall = {r.metric: r for r in own if r.slice == "overall" and r.split == "all"}
         parts = [r for r in own if r.metric == f"exposure{at}"]
         sizes = {r.slice: r for r in own if r.metric == "catalogue share"}
         return {
             "k": curve.k,
             "svg": _svg.exposure(curve),
-            "figures": [overall[m] for m in wanted if m in overall],
+            "figures": [overall[m + at] for m in wanted if m + at in overall],
             "parts": [(r.slice.partition("=")[2], r, sizes[r.slice]) for r in parts],
         }
 

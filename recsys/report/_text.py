@@ -40,6 +40,10 @@ METRICS = {
     "coverage": "Coverage",
     "top 1 % exposure": "Taken by the top 1 % of items",
     "gini": "Gini of exposure",
+    "entropy": "Entropy of exposure",
+    "popularity_bias": "Popularity over the catalogue's",
+    "novelty": "Novelty, bits",
+    "diversity": "Pairs from different categories",
 }
 
 

@@ -1,3 +1,4 @@
+import itertools
 import re
 from dataclasses import fields, replace
 from pathlib import Path
@@ -75,7 +76,8 @@ def test_overall_figures_agree_with_scikit_learn(shop, found, split):
 def test_the_recommended_threshold_is_that_of_the_test_queries_for_every_split(shop, found):
     rows = labels(shop, "test")
     truth, said = [r["label"] >= 2 for r in rows], np.array([r["probability"] for r in rows])
-    best = max(f1_score(truth, said >= cut) for cut in said)
+    hits = np.array(truth)[None] & (said[None] >= said[:, None])  # one row per threshold
+    best = (2 * hits.sum(axis=1) / (np.sum(truth) + (said[None] >= said[:, None]).sum(axis=1))).max()
     cut = found["test", "threshold", "overall"].value
     assert found["test", "f1", "overall"].value == pytest.approx(best)
     assert best == pytest.approx(f1_score(truth, said >= cut))
@@ -176,6 +178,26 @@ def test_tail_and_head_are_compared_under_the_same_weights(found):
     assert gap.value == pytest.approx(tail.value - head.value)
     assert gap.low < gap.value < gap.high
     assert gap.num_queries == min(tail.num_queries, head.num_queries)
+
+
+def test_what_lists_show_is_counted(shop, found):
+    top = [r for r in shop.top.to_pylist() if r["rank"] <= 5]
+    category = dict(zip(shop.items["item_id"].to_pylist(), shop.items["category"].to_pylist(), strict=True))
+    seen = dict.fromkeys(category, 0.0)
+    for r in shop.calibrated.to_pylist():
+        seen[r["item_id"]] += r["weight"]
+    diverse, popular = [], []
+    for query_id in sorted({r["query_id"] for r in top}):
+        shown = [r["item_id"] for r in top if r["query_id"] == query_id]
+        pairs = list(itertools.combinations([category[i] for i in shown], 2))
+        diverse.append(sum(a != b for a, b in pairs) / len(pairs))
+        popular.append(np.mean([seen[i] for i in shown]))
+    assert found["all", "diversity@5", "overall"].value == pytest.approx(np.mean(diverse))
+    bias = found["all", "popularity_bias@5", "overall"]
+    assert bias.value == pytest.approx(np.mean(popular) / np.mean(list(seen.values())))
+    assert bias.low < bias.value < bias.high
+    assert found["all", "novelty@5", "overall"].value > 0
+    assert 0 < found["all", "entropy@5", "overall"].value < 1
 
 
 def test_exposure_is_counted(shop, found):
