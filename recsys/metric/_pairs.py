@@ -4,7 +4,7 @@ Shapes: N rows, P pairs. Pairs come by query, best first, and equal places by as
 the same bits whatever the order of the rows or the numbering of the items.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ class Pairs:
 
     num_queries: int
     query_P: np.ndarray  # int64, ascending
+    item_P: np.ndarray  # int64 code of the item
     above_P: np.ndarray  # int64, competitors with a strictly higher score
     tied_P: np.ndarray  # int64, competitors with the same score, itself included
     total_P: np.ndarray  # int64, competitors of the query, itself included
@@ -26,6 +27,22 @@ class Pairs:
     def sum_by_query(self, value_P: np.ndarray) -> np.ndarray:
         """sum_Q of a value per pair."""
         return np.bincount(self.query_P, weights=value_P, minlength=self.num_queries)
+
+    def untied(self, worth_P: np.ndarray) -> "Pairs":
+        """The same pairs, tied ones in descending order of worth: the first of a group takes its first place."""
+        order = np.lexsort((-worth_P, self.above_P, self.query_P))
+        query_P, above_P = self.query_P[order], self.above_P[order]
+        new_P = np.ones(len(order), bool)
+        new_P[1:] = (query_P[1:] != query_P[:-1]) | (above_P[1:] != above_P[:-1])
+        first_P = np.flatnonzero(new_P)[np.cumsum(new_P) - 1]
+        return replace(
+            self,
+            item_P=self.item_P[order],
+            above_P=above_P + np.arange(len(order)) - first_P,
+            tied_P=np.ones(len(order), np.int64),
+            gain_P=self.gain_P[order],
+            positive_P=self.positive_P[order],
+        )
 
 
 def judged(sample: Sample) -> Pairs:
@@ -38,6 +55,7 @@ def judged(sample: Sample) -> Pairs:
     return Pairs(
         num_queries=sample.num_queries,
         query_P=query_P,
+        item_P=sample.item_N[row_P[order]],
         above_P=above_P,
         tied_P=tied_P,
         total_P=np.bincount(query_P, minlength=sample.num_queries)[query_P],
@@ -59,6 +77,7 @@ def catalogue(sample: Sample) -> Pairs:
     return Pairs(
         num_queries=sample.num_queries,
         query_P=query_P[order],
+        item_P=sample.item_N[row_P],
         above_P=sample.above_N[row_P],
         tied_P=sample.tied_N[row_P],
         total_P=sample.total_N[row_P],

@@ -40,6 +40,11 @@ def by_observations(sample: Sample) -> np.ndarray:
     return sum_by_query(sample, sample.weight_N)
 
 
+def by_positives(sample: Sample) -> np.ndarray:
+    """mass_Q: a query counts as often as it was observed with a positive label."""
+    return sum_by_query(sample, sample.weight_N * sample.positive_N)
+
+
 def sum_by_query(sample: Sample, value_N: np.ndarray) -> np.ndarray:
     """sum_Q, the same bits for any order of the rows within a query: small values are added first."""
     order = np.lexsort((value_N, sample.query_N))

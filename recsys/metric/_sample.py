@@ -25,6 +25,7 @@ class Sample:
     above_N: np.ndarray | None = None  # int64: items of the whole catalogue with a higher score for the query
     tied_N: np.ndarray | None = None  # int64: items with the same score, itself included
     total_N: np.ndarray | None = None  # int64: items scored for the query
+    grade_N: np.ndarray | None = None  # int64: the whole grade of a graded target
 
     def __len__(self) -> int:
         return len(self.query_N)

@@ -6,8 +6,7 @@ Shapes: Q queries, R weightings of which column 0 is the estimate, S slices.
 import math
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import norm, t
+from scipy.special import expit, logit, ndtri, stdtrit
 
 from recsys.seed import hash_ids, mix, uniform
 
@@ -51,9 +50,9 @@ def interval(
     error = standard_error(value_R)
     if not math.isfinite(value + error) or (num_queries is not None and num_queries < 2):
         return value, math.nan, math.nan
-    quantile = norm.ppf(0.5 + level / 2)
+    quantile = ndtri(0.5 + level / 2)
     if num_queries is not None:
-        quantile = t.ppf(0.5 + level / 2, num_queries - 1) * math.sqrt(num_queries / (num_queries - 1))
+        quantile = stdtrit(num_queries - 1, 0.5 + level / 2) * math.sqrt(num_queries / (num_queries - 1))
     half = float(quantile) * error
     match scale:
         case "linear":
@@ -107,5 +106,5 @@ def detectable_difference(
     """
     if not -1 <= correlation <= 1:
         raise ValueError(f"correlation={correlation} must lie between -1 and 1")
-    quantiles = float(norm.ppf(0.5 + level / 2) + norm.ppf(power))
+    quantiles = float(ndtri(0.5 + level / 2) + ndtri(power))
     return quantiles * standard_error(value_R) * math.sqrt(2 * (1 - correlation))

@@ -1,15 +1,15 @@
 """How far probabilities can be believed: proper losses, calibration errors, and the bins of a reliability diagram.
 
-Rows count as often as they were observed. Shapes: N rows, C cells (one query's share of one bin), B bins, Q queries,
-R weightings. The bins are fixed by the sample, the same for every weighting.
+Rows count as often as they were observed. Shapes: N rows, B bins, F bins that are
+not empty, Q queries, R weightings. The bins are fixed by the sample, the same for every weighting.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm
 
+from recsys.metric._cells import Cells, cells, over_bins
 from recsys.metric._query_mean import QueryMean, by_observations, sum_by_query
 from recsys.metric._sample import Metric, Sample
 from recsys.metric.bootstrap import interval
@@ -39,6 +39,23 @@ brier = QueryMean(value=_brier, mass=by_observations)
 """Mean squared difference of probability and outcome, in [0, 1] (Brier, 1950)."""
 
 
+def normalised_entropy(sample: Sample, weight_QR: np.ndarray) -> np.ndarray:
+    """Log-loss over that of always stating the share of positives (He et al., 2014): below 1 the probabilities know
+    more than the average does. NaN with one class alone, where the average knows everything."""
+    loss_Q = np.nan_to_num(_log_loss(sample)) * by_observations(sample)
+    positive_Q = sum_by_query(sample, sample.weight_N * sample.positive_N)
+    total_Q = by_observations(sample)
+    value_R = np.full(weight_QR.shape[1], np.nan)
+    for replicate in range(len(value_R)):
+        weight_Q = weight_QR[:, replicate]
+        total, positive = (weight_Q * total_Q).sum(), (weight_Q * positive_Q).sum()
+        if 0 < positive < total:
+            share = positive / total
+            entropy = -(share * np.log(share) + (1 - share) * np.log1p(-share))
+            value_R[replicate] = (weight_Q * loss_Q).sum() / total / entropy
+    return value_R
+
+
 def calibration_ratio(sample: Sample, weight_QR: np.ndarray) -> np.ndarray:
     """Sum of probabilities / number of positives: 1 is right, 2 promises twice what happens. NaN without positives."""
     predicted_Q = sum_by_query(sample, sample.weight_N * sample.probability_N)
@@ -56,12 +73,25 @@ def ece(num_bins: int = 15) -> Metric:
     Bin i holds i / B <= p < (i + 1) / B; p = 1 belongs to the last. Biased upward: a perfect model shows about
     0.8 sqrt(B p (1 - p) / N). Read it beside `debiased_l2`.
     """
-    return lambda sample, weight_QR: _ece(_cells(sample, equal_width(sample, num_bins)), weight_QR)
+    return lambda sample, weight_QR: _error(cells(sample, equal_width(sample, num_bins)), weight_QR)
 
 
 def ece_equal_mass(num_bins: int = 15) -> Metric:
     """Expected calibration error over bins of equally many observations; equal probabilities share a bin."""
-    return lambda sample, weight_QR: _ece(_cells(sample, equal_mass(sample, num_bins)), weight_QR)
+    return lambda sample, weight_QR: _error(cells(sample, equal_mass(sample, num_bins)), weight_QR)
+
+
+def mce(num_bins: int = 15) -> Metric:
+    """Maximum calibration error (Naeini et al., 2015): the largest |predicted - observed| of a bin of equal width.
+
+    Biased upward more than `ece`: one row alone in its bin decides it.
+    """
+    return lambda sample, weight_QR: _largest(cells(sample, equal_width(sample, num_bins)), weight_QR)
+
+
+def mce_equal_mass(num_bins: int = 15) -> Metric:
+    """Maximum calibration error over bins of equally many observations, none of which holds one row alone."""
+    return lambda sample, weight_QR: _largest(cells(sample, equal_mass(sample, num_bins)), weight_QR)
 
 
 def debiased_l2(num_bins: int = 15) -> Metric:
@@ -70,7 +100,7 @@ def debiased_l2(num_bins: int = 15) -> Metric:
     sqrt(max(0, sum of share_B * ((predicted - observed)^2 - observed (1 - observed) / (n - 1)))), n observations in the
     bin, which are taken to be independent. Close to 0 for a perfect model of any size, where `ece` is not.
     """
-    return lambda sample, weight_QR: _debiased_l2(_cells(sample, equal_mass(sample, num_bins)), weight_QR)
+    return lambda sample, weight_QR: _debiased_l2(cells(sample, equal_mass(sample, num_bins)), weight_QR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +122,9 @@ def bins(sample: Sample, weight_QR: np.ndarray, num_bins: int = 15, *, level: fl
     """The bins of a reliability diagram. An interval covers both resampled queries and Wilson's (1927) for independent
     rows: resampling alone would call a bin certain in which nothing, or everything, was positive."""
     bin_N = equal_width(sample, num_bins)
-    cells = _cells(sample, bin_N)
+    summed = cells(sample, bin_N)
     weight_RB, predicted_RB, observed_RB = (
-        np.stack(sums) for sums in zip(*(cells.sums(weight_Q) for weight_Q in weight_QR.T), strict=True)
+        np.stack(sums) for sums in zip(*(summed.sums(weight_Q) for weight_Q in weight_QR.T), strict=True)
     )
     kept = np.flatnonzero(weight_RB[0] > 0)
     rate_RB = np.full(weight_RB.shape, np.nan)
@@ -110,7 +140,7 @@ def bins(sample: Sample, weight_QR: np.ndarray, num_bins: int = 15, *, level: fl
         high_B=np.clip(np.fmax(ends[:, 1], wilson_high_B), 0, 1),
         weight_B=weight_RB[0, kept],
         num_rows_B=np.bincount(bin_N[sample.weight_N > 0], minlength=num_bins)[kept],
-        num_queries_B=np.bincount(cells.bin_C, minlength=num_bins)[kept],
+        num_queries_B=np.bincount(summed.bin_C, minlength=num_bins)[kept],
     )
 
 
@@ -129,69 +159,21 @@ def equal_mass(sample: Sample, num_bins: int) -> np.ndarray:
     return np.minimum((share_V * num_bins).astype(np.int64), num_bins - 1)[value_N]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Cells:
-    num_bins: int
-    query_C: np.ndarray
-    bin_C: np.ndarray
-    weight_C: np.ndarray
-    predicted_C: np.ndarray
-    observed_C: np.ndarray
-
-    def sums(self, weight_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(observations, sum of probabilities, positives) per bin."""
-        weight_C = weight_Q[self.query_C]
-        values = (self.weight_C, self.predicted_C, self.observed_C)
-        weight_B, predicted_B, observed_B = (
-            np.bincount(self.bin_C, weights=weight_C * value_C, minlength=self.num_bins) for value_C in values
-        )
-        return weight_B, predicted_B, observed_B
+def _error(cells: Cells, weight_QR: np.ndarray) -> np.ndarray:
+    return over_bins(cells, weight_QR, lambda w_F, said_F, seen_F: (w_F * np.abs(said_F - seen_F)).sum() / w_F.sum())
 
 
-def _cells(sample: Sample, bin_N: np.ndarray) -> _Cells:
-    row = np.flatnonzero(sample.weight_N > 0)
-    order = row[
-        np.lexsort(
-            (sample.weight_N[row], sample.positive_N[row], sample.probability_N[row], bin_N[row], sample.query_N[row])
-        )
-    ]
-    query_N, bin_N, weight_N = sample.query_N[order], bin_N[order], sample.weight_N[order]
-    new_N = np.ones(len(order), bool)
-    new_N[1:] = (query_N[1:] != query_N[:-1]) | (bin_N[1:] != bin_N[:-1])
-    cell_N = np.cumsum(new_N) - 1
-    return _Cells(
-        num_bins=int(bin_N.max(initial=0)) + 1,
-        query_C=query_N[new_N],
-        bin_C=bin_N[new_N],
-        weight_C=np.bincount(cell_N, weights=weight_N),
-        predicted_C=np.bincount(cell_N, weights=weight_N * sample.probability_N[order]),
-        observed_C=np.bincount(cell_N, weights=weight_N * sample.positive_N[order]),
-    )
+def _largest(cells: Cells, weight_QR: np.ndarray) -> np.ndarray:
+    return over_bins(cells, weight_QR, lambda w_F, said_F, seen_F: np.abs(said_F - seen_F).max())
 
 
-def _over_bins(cells: _Cells, weight_QR: np.ndarray, error: Callable[..., np.ndarray]) -> np.ndarray:
-    value_R = np.full(weight_QR.shape[1], np.nan)
-    for replicate in range(len(value_R)):
-        weight_B, predicted_B, observed_B = cells.sums(weight_QR[:, replicate])
-        full = weight_B > 0
-        if full.any():
-            weight_F = weight_B[full]
-            error_F = error(weight_F, predicted_B[full] / weight_F, observed_B[full] / weight_F)
-            value_R[replicate] = (weight_F * error_F).sum() / weight_F.sum()
-    return value_R
-
-
-def _ece(cells: _Cells, weight_QR: np.ndarray) -> np.ndarray:
-    return _over_bins(cells, weight_QR, lambda weight_F, predicted_F, observed_F: np.abs(predicted_F - observed_F))
-
-
-def _debiased_l2(cells: _Cells, weight_QR: np.ndarray) -> np.ndarray:
-    def error(weight_F: np.ndarray, predicted_F: np.ndarray, observed_F: np.ndarray) -> np.ndarray:
+def _debiased_l2(cells: Cells, weight_QR: np.ndarray) -> np.ndarray:
+    def square(weight_F: np.ndarray, predicted_F: np.ndarray, observed_F: np.ndarray) -> float:
         noise_F = np.zeros(len(weight_F))
         np.divide(observed_F * (1 - observed_F), weight_F - 1, out=noise_F, where=weight_F > 1)
-        return (predicted_F - observed_F) ** 2 - noise_F
+        return (weight_F * ((predicted_F - observed_F) ** 2 - noise_F)).sum() / weight_F.sum()
 
-    return np.sqrt(np.maximum(_over_bins(cells, weight_QR, error), 0))
+    return np.sqrt(np.maximum(over_bins(cells, weight_QR, square), 0))
 
 
 def _wilson(rate_B: np.ndarray, weight_B: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:

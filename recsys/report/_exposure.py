@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from recsys.metric import bootstrap, coverage
 from recsys.report._chart import ExposureCurve
 from recsys.report._evaluation import Evaluation, Record
-from recsys.report._slicing import popularity
+from recsys.report._slicing import item_popularity, popularity
 from recsys.scorer import output_for
 
 COVERAGE = (
@@ -19,6 +19,16 @@ COVERAGE = (
 )
 GINI = "Gini coefficient of how often items are among the first {k}: 0 if all equally often, near 1 if few take all."
 TOP_SHARE = "Share of the first {k} places taken by the 1 % of the catalogue shown most often."
+ENTROPY = "Entropy of how often items are among the first {k}, over that of all items equally often (Pielou, 1966)."
+BIAS = (
+    "Mean popularity of the first {k} items of a query over that of the catalogue, mean over queries: 1 is no bias "
+    "(Abdollahpouri et al., 2019)."
+)
+NOVELTY = (
+    "Mean self-information of the first {k} items of a query, -log2 of their share of all popularity (one added to "
+    "each), in bits, mean over queries (Zhou et al., 2010)."
+)
+DIVERSITY = "Share of the pairs of the first {k} items of a query from different categories (Smyth & McClave, 2001)."
 EXPOSURE = "Share of the first {k} places that show items of this part of the catalogue, by popularity."
 SIZE = "Share of the catalogue that lies in this part, by popularity."
 
@@ -34,8 +44,7 @@ def curves(evaluation: Evaluation, k: int) -> Iterator[ExposureCurve]:
         _, item_T = _places(evaluation, target, k)
         if len(item_T) == 0:
             continue
-        shown_I = np.sort(np.bincount(item_T, minlength=evaluation.items.num_rows))[::-1]
-        places_I = np.r_[0.0, np.cumsum(shown_I) / len(item_T)]
+        places_I = coverage.lorenz(item_T, evaluation.items.num_rows)
         items_I = np.linspace(0.0, 1.0, len(places_I))
         kept = np.unique(np.round(np.linspace(0.0, 1.0, 61) ** 2 * (len(places_I) - 1)).astype(np.int64))
         yield ExposureCurve(
@@ -48,8 +57,6 @@ def _of_target(evaluation: Evaluation, target: str, k: int, num_replicates: int,
     num_items = evaluation.items.num_rows
     if len(item_T) == 0 or num_items == 0:
         return []
-    shown_I = np.bincount(item_T, minlength=num_items)
-    first = np.sort(shown_I)[::-1][: max(1, round(num_items / 100))].sum() / len(item_T)
 
     def record(metric: str, definition: str, where: str, value: float, low=None, high=None) -> Record:
         return Record(
@@ -69,13 +76,20 @@ def _of_target(evaluation: Evaluation, target: str, k: int, num_replicates: int,
     made = [
         record(f"coverage@{k}", COVERAGE, "overall", coverage.coverage(item_T, num_items)),
         record(f"gini@{k}", GINI, "overall", coverage.gini(item_T, num_items)),
-        record(f"top 1 % exposure@{k}", TOP_SHARE, "overall", float(first)),
+        record(f"top 1 % exposure@{k}", TOP_SHARE, "overall", coverage.top_share(item_T, num_items, 0.01)),
+        record(f"entropy@{k}", ENTROPY, "overall", coverage.entropy(item_T, num_items)),
     ]
+    weight_QR = bootstrap.poisson_weights(query_ids, num_replicates, seed)
+    for metric, definition, scale, value_Q in _of_lists(evaluation, query_T, item_T, len(query_ids)):
+        value_R = coverage.mean_over_queries(value_Q, weight_QR)
+        value, low, high = bootstrap.interval(value_R, 0.95, num_queries=int(np.isfinite(value_Q).sum()), scale=scale)
+        if np.isfinite(value):
+            ends = (low, high) if np.isfinite(low + high) else (None, None)
+            made.append(record(f"{metric}@{k}", definition, "overall", value, *ends))
     parts = popularity(evaluation)
     if isinstance(parts, str):
         return made
     names, part_I = parts
-    weight_QR = bootstrap.poisson_weights(query_ids, num_replicates, seed)
     num_QG = np.zeros((len(query_ids), len(names)))
     np.add.at(num_QG, (query_T, part_I[item_T]), 1.0)
     total_R = weight_QR.T @ num_QG.sum(axis=1)
@@ -89,6 +103,18 @@ def _of_target(evaluation: Evaluation, target: str, k: int, num_replicates: int,
         made.append(record(f"exposure@{k}", EXPOSURE, f"popularity={name}", value, *ends))
         made.append(record("catalogue share", SIZE, f"popularity={name}", float((part_I == part).mean())))
     return made
+
+
+def _of_lists(evaluation: Evaluation, query_T: np.ndarray, item_T: np.ndarray, num_queries: int) -> Iterator[tuple]:
+    """(metric, definition, scale of its interval, value_Q) of what each query shows."""
+    popularity_I = item_popularity(evaluation)
+    if np.isfinite(popularity_I).all() and (popularity_I >= 0).all():
+        yield "popularity_bias", BIAS, "log", coverage.popularity_bias(query_T, item_T, popularity_I, num_queries)
+        yield "novelty", NOVELTY, "log", coverage.novelty(query_T, item_T, popularity_I, num_queries)
+    if "category" in evaluation.items.column_names:
+        codes = pc.dictionary_encode(evaluation.items["category"].combine_chunks()).indices
+        group_I = pc.fill_null(codes, -1).to_numpy().astype(np.int64)
+        yield "diversity", DIVERSITY, "logit", coverage.diversity(query_T, item_T, group_I, num_queries)
 
 
 def _places(evaluation: Evaluation, target: str, k: int) -> tuple[np.ndarray, np.ndarray]:

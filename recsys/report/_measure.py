@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recsys.metric import ranking, reliability
+from recsys.metric import grade, ranking, reliability, separation, threshold
 from recsys.metric._query_mean import QueryMean, by_observations, sum_by_query
 from recsys.metric._sample import Metric, Sample
 
@@ -13,6 +13,18 @@ NUM_BINS = 15
 JUDGED = "Only labelled pairs are ranked, so a random order scores high too: see 'random'."
 CATALOGUE = "All scored items are ranked; unjudged ones gain 0 and are not relevant."
 TIES = "Ties count in expectation over random order."
+DECISIONS = {
+    "precision": "Share of positives among what is said to be positive.",
+    "recall": "Share of the positives that is said to be positive.",
+    "f1": "Harmonic mean of precision and recall.",
+    "balanced_accuracy": "Mean of the shares of positives and of negatives that are called what they are.",
+    "g_mean": "Geometric mean of the shares of positives and of negatives that are called what they are.",
+    "mcc": "Correlation of what is said and what is (Matthews, 1975).",
+}
+NAMES = {"precision": "precision", "recall": "recall", "f1": "F1"}
+CUT = (
+    "A grade is said by cutting the score where macro recall is highest on the main split; each grade counts the same."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +35,25 @@ class Measure:
     metric: Metric
     definition: str
     needs: str  # row: any labelled row; gain: something gains; positive: a positive; both: positive and negative
-    pool: str  # judged or catalogue (ranking), or probability
+    pool: str  # judged or catalogue (ranking), probability, rate, or decision
     scale: str  # of its interval: see `bootstrap.interval`
     better: str  # higher, lower or neither
+    headline: bool = True  # the page shows it; the others fold away, and have no lift and no detectable difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cuts:
+    """What is said of a row by its probability and its score, chosen once and kept for every slice and split."""
+
+    threshold: float  # on the probability: highest F1; NaN where it is undefined
+    num_grades: int  # 0 where labels are no grades
+    cut_L: np.ndarray  # on the score: highest macro recall
+
+
+def choose(sample: Sample, num_grades: int) -> Cuts:
+    """The cuts that are best on these rows."""
+    cut_L = grade.cuts(sample, num_grades) if num_grades > 2 else np.zeros(0)
+    return Cuts(threshold=threshold.recommend("f1", sample), num_grades=num_grades, cut_L=cut_L)
 
 
 def measures(k: int, gain: str) -> list[Measure]:
@@ -59,7 +87,90 @@ def measures(k: int, gain: str) -> list[Measure]:
         _loss("ece", reliability.ece(NUM_BINS), "logit", ece),
         _rate("mean_probability", _probability, "Mean calibrated probability, per observation."),
         _rate("positive_rate", _positive, "Share of observations with a positive label."),
+        *_further(k),
     ]
+
+
+def _further(k: int) -> list[Measure]:
+    """Those that the headline does without."""
+    average_precision = "Precision at the ranks of a query's positive items, mean over them and over queries with one."
+    precision = f"Share of the first {k} places that hold a positive item, mean over queries with a label."
+    hit_rate = f"Chance of at least one positive item in the first {k} places, mean over queries with a positive."
+    pooled = (
+        "Area under the precision-recall curve of rows of any query: sum of recall gained times precision over the "
+        "distinct scores (Davis & Goadrich, 2006)."
+    )
+    ks = "Largest difference of the shares of positives and of negatives above a score; it does not tell the direction."
+    gauc = "AUC within a query, averaged"
+    entropy = (
+        "Log-loss over that of always stating the share of positives (He et al., 2014): below 1 the probabilities know "
+        "more than the average."
+    )
+    ranked = [
+        _ranking("map", ranking.mean_average_precision, "judged", "positive", average_precision),
+        _ranking(f"precision@{k}", ranking.precision(k), "judged", "row", precision),
+        _ranking(f"hit_rate@{k}", ranking.hit_rate(k), "judged", "positive", hit_rate),
+        _ranking("average_precision", separation.average_precision, "judged", "row", pooled),
+        _ranking("ks", separation.ks, "judged", "row", ks),
+        _ranking("gauc_by_positives", ranking.gauc_by_positives, "judged", "both", f"{gauc} by positives."),
+        _ranking("gauc_unweighted", ranking.gauc_unweighted, "judged", "both", f"{gauc} over queries, each once."),
+        _ranking("map catalogue", ranking.mean_average_precision_catalogue, "catalogue", "positive", average_precision),
+        _ranking(f"precision@{k} catalogue", ranking.precision_catalogue(k), "catalogue", "row", precision),
+        _ranking(f"hit_rate@{k} catalogue", ranking.hit_rate_catalogue(k), "catalogue", "positive", hit_rate),
+    ]
+    made = [*ranked, _loss("normalised_entropy", reliability.normalised_entropy, "log", entropy)]
+    return [replace(measure, headline=False) for measure in made]
+
+
+def decisions(cuts: Cuts) -> list[Measure]:
+    """What happens if everything from the threshold on is said to be positive, and grades are said by the cuts."""
+    made = []
+    if np.isfinite(cuts.threshold):
+        where = f"Saying yes from a probability of {cuts.threshold:.4g} on, which has the highest F1 on the main split."
+        for name, definition in DECISIONS.items():
+            metric, scale = threshold.at(name, cuts.threshold), "linear" if name == "mcc" else "logit"
+            made.append(_decision(name, metric, scale, f"{definition} {where}"))
+    if cuts.num_grades > 2 and not np.isnan(cuts.cut_L).any():
+        for statistic in grade.STATISTICS:
+            metric = grade.macro(statistic, cuts.num_grades, cuts.cut_L)
+            made.append(
+                _decision(
+                    f"macro_{statistic}", metric, "logit", f"Mean {NAMES[statistic]} of the grades that occur. {CUT}"
+                )
+            )
+    return made
+
+
+def of_grades(cuts: Cuts) -> list[tuple[int, Measure]]:
+    """(grade, measure) of each grade against all others."""
+    if cuts.num_grades <= 2 or np.isnan(cuts.cut_L).any():
+        return []
+    return [
+        (
+            g,
+            _decision(
+                f"grade_{statistic}",
+                grade.of_grade(statistic, g, cuts.num_grades, cuts.cut_L),
+                "logit",
+                f"{NAMES[statistic][0].upper()}{NAMES[statistic][1:]} of the grade against all others. {CUT}",
+            ),
+        )
+        for g in range(cuts.num_grades)
+        for statistic in grade.STATISTICS
+    ]
+
+
+def _decision(name: str, metric: Metric, scale: str, definition: str) -> Measure:
+    return Measure(
+        name=name,
+        metric=metric,
+        definition=definition,
+        needs="row",
+        pool="decision",
+        scale=scale,
+        better="higher",
+        headline=False,
+    )
 
 
 def _ranking(name: str, metric: Metric, pool: str, needs: str, definition: str) -> Measure:

@@ -16,7 +16,10 @@ from recsys.report._sentences import sentences
 SHOWN_SLICES = 8  # of one slicing before the rest folds away
 MAX_SLICES = 200  # of one slicing on the page; metrics.json has all
 TOGETHER = {"macro": "Mean of slices", "worst": "Worst", "gap": "Best less worst"}
-CHANGED = {"log_loss": 3, "brier": 3, "ece": 3, "ece_equal_mass": 3, "debiased_l2": 3, "calibration_ratio": 2}
+RATES = ("log_loss", "brier", "ece", "mean_probability", "positive_rate")
+CHANGED = {"log_loss": 3, "brier": 3, "ece": 3, "ece_equal_mass": 3, "debiased_l2": 3, "smooth_ece": 3, "ecce": 3}
+CHANGED |= {"calibration_ratio": 2}
+AROUND = ("lift", "random", "detectable")
 
 
 def to_json(records: list[Record]) -> str:
@@ -140,25 +143,36 @@ class _View:
             ("Among all items of the catalogue", [row(n) for n in names if "catalogue" in n]),
         )
         others = [s for s in ("train", "validation", "test") if s != main and (s, names[0]) in found]
-        rates = ("log_loss", "brier", "ece", "mean_probability", "positive_rate")
         splits = [
             {"name": m, "cells": [found.get((s, m)) for s in (main, *others)]}
-            for m in (*names, *rates)
+            for m in (*names, *RATES)
             if (main, m) in found
         ]
+        further = [r for r in overall if r.split == main and r.metric not in (*names, *RATES, "threshold")]
         return {
+            "further": [r for r in further if r.metric.split()[0] not in AROUND],
+            "grades": self._grades(own, main),
+            "threshold": found.get((main, "threshold")),
+            "decided": [found.get((main, m)) for m in ("precision", "recall", "f1")],
             "scale": _svg.scale(axis),
             "pools": [(title, rows) for title, rows in pools if rows],
             "split_names": [main, *others] if others else [],
             "splits": splits,
         }
 
+    def _grades(self, own: list[Record], split: str) -> list[tuple[str, list[Record | None]]]:
+        """Precision, recall and F1 of each grade."""
+        found = {(r.metric, r.slice): r for r in own if r.split == split and r.metric.startswith("grade_")}
+        where = list(dict.fromkeys(slice_name for _, slice_name in found))
+        statistics = ("grade_precision", "grade_recall", "grade_f1")
+        return [(w.partition("=")[2], [found.get((s, w)) for s in statistics]) for w in where]
+
     def _slices(self, name: str, own: list[Record]) -> dict | None:
         groups = [c for c in self.charts if isinstance(c, SliceGroup) and c.target == name]
         own = [r for r in own if r.report == "balanced" and r.split == self.evaluation.split]
         found = {(r.metric, r.slice): r for r in own}
         metrics = list(dict.fromkeys(r.metric for r in own if r.slice == "overall"))
-        metrics = [m for m in metrics if m.split()[0] not in ("lift", "random", "detectable")]
+        metrics = [m for m in metrics if (f"lift {m}", "overall") in found or m in RATES]
         if not groups or not metrics:
             return None
         axes = {metric: self._axis(found, metric, groups) for metric in {g.metric for g in groups}}
@@ -223,14 +237,14 @@ class _View:
         if curve is None:
             return None
         at = f"@{curve.k}"
-        wanted = (f"coverage{at}", f"top 1 % exposure{at}", f"gini{at}")
+        wanted = ("coverage", "top 1 % exposure", "gini", "entropy", "popularity_bias", "novelty", "diversity")
         overall = {r.metric: r for r in own if r.slice == "overall" and r.split == "all"}
         parts = [r for r in own if r.metric == f"exposure{at}"]
         sizes = {r.slice: r for r in own if r.metric == "catalogue share"}
         return {
             "k": curve.k,
             "svg": _svg.exposure(curve),
-            "figures": [overall[m] for m in wanted if m in overall],
+            "figures": [overall[m + at] for m in wanted if m + at in overall],
             "parts": [(r.slice.partition("=")[2], r, sizes[r.slice]) for r in parts],
         }
 

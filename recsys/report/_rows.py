@@ -89,6 +89,7 @@ def rows(evaluation: Evaluation, target: str, split: str) -> Rows:
         above_N=above_N,
         tied_N=tied_N,
         total_N=total_N,
+        grade_N=np.rint(label_N).astype(np.int64) if noun.num_grades() else None,
     )
     return Rows(
         sample=sample,

@@ -89,15 +89,18 @@ def popularity(evaluation: Evaluation) -> tuple[tuple[str, ...], np.ndarray] | s
     """Names of the parts, and part_I: head, torso, tail of the catalogue by the column `popularity` where it
     holds numbers, else by
     observations in the labels. A reason where there are no parts."""
+    part_I = _thirds_of_traffic(item_popularity(evaluation))
+    return part_I if isinstance(part_I, str) else (PARTS, part_I)
+
+
+def item_popularity(evaluation: Evaluation) -> np.ndarray:
+    """popularity_I, float64: see `popularity`; NaN where the column has no number."""
     given = evaluation.items["popularity"] if "popularity" in evaluation.items.column_names else None
     if given is not None and (pa.types.is_floating(given.type) or pa.types.is_integer(given.type)):
-        popularity_I = evaluation.items["popularity"].to_numpy().astype(np.float64)
-    else:
-        seen = evaluation.calibrated.group_by("item_id", use_threads=False).aggregate([("weight", "sum")])
-        place = pc.index_in(evaluation.items["item_id"], value_set=seen["item_id"].combine_chunks())
-        popularity_I = pc.fill_null(pc.take(seen["weight_sum"], place), 0.0).to_numpy().astype(np.float64)
-    part_I = _thirds_of_traffic(popularity_I)
-    return part_I if isinstance(part_I, str) else (PARTS, part_I)
+        return given.to_numpy().astype(np.float64)
+    seen = evaluation.calibrated.group_by("item_id", use_threads=False).aggregate([("weight", "sum")])
+    place = pc.index_in(evaluation.items["item_id"], value_set=seen["item_id"].combine_chunks())
+    return pc.fill_null(pc.take(seen["weight_sum"], place), 0.0).to_numpy().astype(np.float64)
 
 
 def _popularity(evaluation: Evaluation, rows: Rows) -> tuple[list[str], np.ndarray] | str:

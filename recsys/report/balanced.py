@@ -13,7 +13,7 @@ from recsys.metric._sample import Sample
 from recsys.report import _exposure
 from recsys.report._chart import Chart, Remark, SliceGroup
 from recsys.report._evaluation import Evaluation, Record, Report
-from recsys.report._measure import Measure, measures, random_order
+from recsys.report._measure import Cuts, Measure, choose, decisions, measures, of_grades, random_order
 from recsys.report._rows import Part, Rows, rows, splits
 from recsys.report._slicing import Slicing, slicings
 
@@ -45,14 +45,19 @@ class Balanced(Report):
         made: list[Record] = []
         for target, noun in evaluation.targets.items():
             choice = measures(self.k, noun.describe())
+            cuts = None
             for split in splits(evaluation):
                 part = rows(evaluation, target, split)
+                cuts = cuts or choose(part.sample, noun.num_grades())  # on the main split, which comes first
+                measured = choice + decisions(cuts)
                 weight_QR = self._weights(evaluation, part)
-                teller = _Teller(target=target, split=split, choice=choice, weight_QR=weight_QR, k=self.k)
+                teller = _Teller(target=target, split=split, choice=measured, weight_QR=weight_QR, k=self.k)
                 made += teller.overall(Part(part.sample))
+                made += teller.by_grade(Part(part.sample), cuts)
                 if split == evaluation.split:
-                    cuts = slicings(evaluation, part, named=self.slices, max_values=self.max_values).cuts
-                    for cut in cuts:
+                    made += teller.recommended(Part(part.sample), cuts)
+                    found = slicings(evaluation, part, named=self.slices, max_values=self.max_values).cuts
+                    for cut in found:
                         made += teller.by_slice(part.sample, cut, self.min_queries)
         return made + _exposure.records(evaluation, self.k, self.num_replicates, self._seed(evaluation))
 
@@ -103,10 +108,33 @@ class _Teller:
             random = random_order(measure)
             random_R = random.metric(sample, self.weight_QR)
             made.append(self._record(random, part, "overall", random_R))
+            if not measure.headline:
+                continue
             made.append(self._record(_lift(measure), part, "overall", value_R - random_R))
             smallest = bootstrap.detectable_difference(value_R, level=LEVEL)
             made.append(self._record(_detectable(measure), part, "overall", np.array([smallest])))
         return made
+
+    def recommended(self, part: Part, cuts: Cuts) -> list[Record]:
+        """The threshold itself, where there is one."""
+        about = "The probability from which on saying yes has the highest F1 on these labels; of equals the highest."
+        chosen = Measure(
+            name="threshold",
+            metric=lambda sample, weight_QR: np.full(weight_QR.shape[1], np.nan),
+            definition=about,
+            needs="row",
+            pool="decision",
+            scale="linear",
+            better="neither",
+        )
+        return [self._given(chosen, part, "overall", cuts.threshold, np.nan, np.nan)]
+
+    def by_grade(self, part: Part, cuts: Cuts) -> list[Record]:
+        """Each grade as a class of its own."""
+        return [
+            self._record(measure, part, f"grade={g}", measure.metric(part.sample, self.weight_QR))
+            for g, measure in of_grades(cuts)
+        ]
 
     def by_slice(self, sample: Sample, cut: Slicing, min_queries: int) -> list[Record]:
         """Records of each slice, then of all slices together, then of the two ends where the slices have an order."""
@@ -119,13 +147,13 @@ class _Teller:
             value_SR = np.stack([measure.metric(part.sample, self.weight_QR) for part in parts])
             for value, part, value_R in zip(cut.values, parts, value_SR, strict=True):
                 made.append(self._record(measure, part, f"{cut.column}={value}", value_R))
-                if measure.pool == "judged":
+                if measure.pool == "judged" and measure.headline:
                     random = random_order(measure)
                     random_R = random.metric(part.sample, self.weight_QR[:, :1])
                     made.append(self._record(random, part, f"{cut.column}={value}", random_R))
             if measure.better != "neither" and cut.axis != "label":
                 made += self._together(measure, whole, cut, parts, value_SR, min_queries)
-            if measure.pool in ("judged", "catalogue"):
+            if measure.pool in ("judged", "catalogue") and measure.headline:
                 made += self._ends(measure, cut, parts, value_SR)
         return made
 
@@ -135,12 +163,12 @@ class _Teller:
         if sample.above_N is None:
             out.add("catalogue")
         if axis == "label":
-            out |= {"judged", "catalogue"}
+            out |= {"judged", "catalogue", "decision"}
         kept = [m for m in self.choice if m.pool not in out]
         if axis == "item":  # the ideal order of one slice's items among all others is not what a query asks for
             kept = [m for m in kept if m.name != f"ndcg@{self.k} catalogue"]
         if axis == "label":
-            kept = [m for m in kept if m.name != "ece"]
+            kept = [m for m in kept if m.name not in ("ece", "normalised_entropy")]
         return kept
 
     def _together(self, measure, whole, cut, parts, value_SR, min_queries: int) -> list[Record]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys import seed
-from recsys.metric import bootstrap, reliability
+from recsys.metric import bootstrap, cumulative, decomposition, reliability, smooth
 from recsys.metric._sample import Metric, Sample
 from recsys.report._chart import Chart, ReliabilityDiagram
 from recsys.report._evaluation import Evaluation, Record, Report
@@ -86,6 +86,54 @@ class Reliability(Report):
                 "linear",
                 f"Root mean square calibration error over {bins} of equally many observations, less the part that "
                 "chance alone would show (Kumar et al., 2019).",
+            ),
+            "smooth_ece": (
+                smooth.smooth_ece,
+                "linear",
+                "Calibration error without bins: the width at which the residuals, smoothed with a Gaussian of that "
+                "width, have that very mean absolute value (Błasiok & Nakkiran, 2023).",
+            ),
+            "ecce": (
+                cumulative.ecce,
+                "linear",
+                "Range of the cumulative sum of outcome less probability, in order of probability, per observation "
+                "(Arrieta-Ibarra et al., 2022). By chance alone it is about 1.6 ecce_scale.",
+            ),
+            "ecce_scale": (
+                cumulative.ecce_scale,
+                "linear",
+                "What the end of the walk of ecce would vary by if every probability were true.",
+            ),
+            "mce": (
+                reliability.mce(self.num_bins),
+                "linear",
+                f"Largest gap of stated and observed share in {bins} of equal width (Naeini et al., 2015); one row "
+                "alone in a bin decides it.",
+            ),
+            "mce_equal_mass": (
+                reliability.mce_equal_mass(self.num_bins),
+                "linear",
+                f"Largest gap of stated and observed share in {bins} of equally many observations.",
+            ),
+            "normalised_entropy": (
+                reliability.normalised_entropy,
+                "log",
+                "Log-loss over that of always stating the share of positives (He et al., 2014).",
+            ),
+            "brier_reliability": (
+                decomposition.brier_reliability(self.num_bins),
+                "linear",
+                f"Mean squared gap of stated and observed share, {bins} of equally many observations (Murphy, 1973).",
+            ),
+            "brier_resolution": (
+                decomposition.brier_resolution(self.num_bins),
+                "linear",
+                f"Variance of the observed shares of {bins} of equally many observations; higher is better.",
+            ),
+            "brier_uncertainty": (
+                decomposition.brier_uncertainty,
+                "linear",
+                "Variance of the outcome: the Brier score of always stating the share of positives.",
             ),
             "calibration_ratio": (
                 reliability.calibration_ratio,

@@ -34,6 +34,10 @@ class Target(ABC):
     def outside(self, label_N: np.ndarray) -> np.ndarray:
         """bool_N: labels that are not possible for this target (NaN included)."""
 
+    def num_grades(self) -> int:
+        """Whole grades, from 0 up, that a label is rounded to; 0 where labels are no grades."""
+        return 0
+
     @abstractmethod
     def describe(self) -> str:
         """One sentence for the report: what is positive and what it gains."""

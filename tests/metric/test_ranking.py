@@ -1,6 +1,5 @@
 """Ranking metrics against scikit-learn, trec_eval, naive sums over pairs, and simulated random orders."""
 
-import itertools
 import math
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from recsys.metric import num_queries, ranking
 from recsys.metric.ranking import _expected_reciprocal
 from recsys.seed import seed
 from tests.metric import samples
+from tests.metric.naive import mean, pairs_of, ranked, whole
 
 SEEDS = range(200)
 JUDGED = {
@@ -21,12 +21,22 @@ JUDGED = {
     "ndcg": ranking.ndcg(3),
     "mrr": ranking.mrr,
     "recall": ranking.recall(3),
+    "gauc by positives": ranking.gauc_by_positives,
+    "gauc unweighted": ranking.gauc_unweighted,
+    "ndcg by id": ranking.ndcg(3, "id"),
+    "ndcg best": ranking.ndcg(3, "best"),
+    "map": ranking.mean_average_precision,
+    "precision": ranking.precision(3),
+    "hit rate": ranking.hit_rate(3),
 }
 CATALOGUE = {
     "ndcg": ranking.ndcg_catalogue(3),
     "mrr": ranking.mrr_catalogue,
     "recall": ranking.recall_catalogue(3),
     "auc": ranking.auc_catalogue,
+    "map": ranking.mean_average_precision_catalogue,
+    "precision": ranking.precision_catalogue(3),
+    "hit rate": ranking.hit_rate_catalogue(3),
 }
 EVERY = [*JUDGED.values(), *CATALOGUE.values()]
 
@@ -37,73 +47,6 @@ def value(metric, sample):
 
 def same(one, other, tolerance=1e-12):
     np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
-
-
-def pairs_of(sample, query, *, catalogue):
-    """[(score, gain, positive)] of a query by plain Python; the catalogue adds the unjudged items."""
-    merged = {}
-    for n in np.flatnonzero(sample.query_N == query):
-        if sample.weight_N[n] > 0:
-            merged.setdefault(int(sample.item_N[n]), []).append(n)
-    pairs = []
-    for rows in merged.values():
-        gain = sum(sample.weight_N[n] * sample.gain_N[n] for n in rows) / sum(sample.weight_N[n] for n in rows)
-        place = -sample.above_N[rows[0]] if catalogue else sample.score_N[rows[0]]
-        pairs.append((float(place), gain, any(sample.positive_N[n] for n in rows)))
-    return pairs
-
-
-def whole(sample, query):
-    """The pairs of a query and one entry for each unjudged item, by place: which places the judged ones leave free."""
-    pairs = pairs_of(sample, query, catalogue=True)
-    if not pairs:
-        return []
-    rows = np.flatnonzero((sample.query_N == query) & (sample.weight_N > 0))
-    total = int(sample.total_N[rows[0]])
-    groups = {int(sample.above_N[n]): int(sample.tied_N[n]) for n in rows}
-    free = []
-    for above in range(total):
-        group = next((a for a, t in groups.items() if a <= above < a + t), above)
-        free.append(-float(group))
-    for place, _, _ in pairs:
-        free.remove(place)
-    return pairs + [(place, 0.0, False) for place in free]
-
-
-def naive(pairs, k):
-    """(nDCG, MRR, recall, AUC) in expectation, from the chance of every pair to take every rank."""
-    better = [[sum(o[0] > p[0] for o in pairs), sum(o[0] == p[0] for o in pairs)] for p in pairs]
-    dcg = sum(
-        p[1] / tied / math.log2(rank + 2)
-        for p, (above, tied) in zip(pairs, better, strict=True)
-        for rank in range(above, above + tied)
-        if rank < k
-    )
-    ideal = sum(g / math.log2(r + 2) for r, g in enumerate(sorted((p[1] for p in pairs), reverse=True)[:k]))
-    positives = [p for p in pairs if p[2]]
-    others = [p for p in pairs if not p[2]]
-    if not positives:
-        return [math.nan] * 4
-    top = max(p[0] for p in positives)
-    above, tied = sum(p[0] > top for p in pairs), sum(p[0] == top for p in pairs)
-    many = sum(p[0] == top for p in positives)
-    firsts = [min(c) for c in itertools.combinations(range(tied), many)] if tied <= 10 else []
-    mrr = sum(1 / (above + 1 + first) for first in firsts) / len(firsts) if firsts else math.nan
-    found = sum(
-        1 / tied
-        for p, (above, tied) in zip(pairs, better, strict=True)
-        if p[2]
-        for r in range(above, above + tied)
-        if r < k
-    )
-    wins = sum((p[0] > o[0]) + (p[0] == o[0]) / 2 for p in positives for o in others)
-    auc = wins / len(positives) / len(others) if others else math.nan
-    return [dcg / ideal if ideal else math.nan, mrr, found / len(positives), auc]
-
-
-def mean(values):
-    defined = [v for v in values if not math.isnan(v)]
-    return sum(defined) / len(defined) if defined else math.nan
 
 
 # ---- published values ---------------------------------------------------------------------------------------------
@@ -187,7 +130,7 @@ def test_gauc_agrees_with_pairs_counted_one_by_one(number):
 @samples.each(SEEDS)
 def test_judged_metrics_agree_with_the_chance_of_every_rank(number):
     sample = samples.draw(number)
-    table = [naive(pairs_of(sample, q, catalogue=False), 3) for q in range(sample.num_queries)]
+    table = [ranked(pairs_of(sample, q, catalogue=False), 3) for q in range(sample.num_queries)]
     ndcg, mrr, recall, _ = map(mean, zip(*table, strict=True))
     same(value(ranking.ndcg(3), sample), ndcg)
     same(value(ranking.recall(3), sample), recall)
@@ -198,7 +141,7 @@ def test_judged_metrics_agree_with_the_chance_of_every_rank(number):
 @samples.each(SEEDS)
 def test_catalogue_metrics_agree_with_all_items_as_rows(number):
     sample = samples.draw(number)
-    table = [naive(whole(sample, q), 3) for q in range(sample.num_queries)]
+    table = [ranked(whole(sample, q), 3) for q in range(sample.num_queries)]
     ndcg, mrr, recall, auc = map(mean, zip(*table, strict=True))
     same(value(ranking.ndcg_catalogue(3), sample), ndcg)
     same(value(ranking.recall_catalogue(3), sample), recall)
@@ -335,3 +278,42 @@ def test_places_in_the_catalogue_are_required():
 def test_k_must_look_at_something():
     with pytest.raises(ValueError, match="k=0"):
         value(ranking.ndcg(0), samples.make([0, 0], [1, 2], [1, 0]))
+
+
+def test_three_tied_documents_have_the_values_of_trec_eval():  # pytrec_eval#56
+    for relevant, expected in ((2, 1.0), (0, 0.5)):
+        gain = [float(i == relevant) for i in range(3)]
+        sample = samples.make([0, 0, 0], [1, 1, 1], gain)
+        same(value(ranking.ndcg(3, "id"), sample), expected)
+        same(value(ranking.ndcg(3, "best"), sample), 1.0)
+        same(value(ranking.ndcg(3), sample), (1 + 1 / math.log2(3) + 0.5) / 3)
+
+
+def test_gauc_has_three_weightings():  # of the tests of RecBole: AUC 1, .5, .5; impressions 2, 3, 5; positives 1, 2, 3
+    sample = samples.make(
+        [0, 0, 1, 1, 1, 2, 2, 2, 2, 2],
+        [2, 1, 3, 2, 1, 5, 4, 3, 2, 1],
+        [1, 0, 1, 0, 1, 1, 0, 1, 0, 1],
+    )
+    same(value(ranking.gauc, sample), 0.6)
+    same(value(ranking.gauc_by_positives, sample), 7 / 12)
+    same(value(ranking.gauc_unweighted, sample), 2 / 3)
+
+
+def test_a_rule_for_ties_must_be_known():
+    with pytest.raises(ValueError, match="ties='random' is unknown"):
+        ranking.ndcg(3, "random")
+    with pytest.raises(ValueError, match="ties='id' is unknown here; use averaged, best"):
+        ranking.ndcg_catalogue(3, "id")
+
+
+def test_average_precision_of_many_tied_items():
+    # one positive among t: mean of 1 / (above + j); all positive: every place has precision 1 less what stands above
+    sample = replace(
+        samples.make([0, 1], [1, 1], [1, 1]),
+        above_N=np.array([7, 0]),
+        tied_N=np.array([500, 90]),
+        total_N=np.array([600, 90]),
+    )
+    value_Q = ranking.mean_average_precision_catalogue.value(sample)
+    same(value_Q, [sum(1 / (7 + j) for j in range(1, 501)) / 500, sum(1 / j for j in range(1, 91)) / 90], 1e-12)

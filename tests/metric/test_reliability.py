@@ -18,7 +18,12 @@ EVERY = [
     reliability.ece_equal_mass(5),
     reliability.debiased_l2(5),
     reliability.calibration_ratio,
+    reliability.normalised_entropy,
+    reliability.mce(5),
+    reliability.mce_equal_mass(5),
 ]
+
+BINS_OF_THE_SAMPLE = [EVERY[3], EVERY[4], EVERY[8]]  # equal mass, and that of the estimate
 
 
 def value(metric, sample):
@@ -54,6 +59,15 @@ def test_equal_width_and_equal_mass_of_the_verified_calibration_tests():
 
 def test_one_belongs_to_the_last_bin():  # torchmetrics#3510
     same(value(reliability.ece(15), rows([0.95, 1.0], [1, 0])), 0.475)
+
+
+def test_largest_error_and_normalised_entropy_by_hand():
+    sample = rows([0.6, 0.7, 0.8, 0.9], [0, 0, 1, 1])
+    same(value(reliability.mce(5), sample), 0.65)  # .6 and .7 share a bin, .8 and .9 another: .65 - 0 and 1 - .85
+    same(value(reliability.mce_equal_mass(4), sample), 0.7)
+    same(value(reliability.normalised_entropy, rows([0.5, 0.5, 0.5, 0.5], [0, 1, 1, 0])), 1.0)
+    same(value(reliability.normalised_entropy, sample), value(reliability.log_loss, sample) / math.log(2))
+    assert np.isnan(value(reliability.normalised_entropy, rows([0.5, 0.5], [1, 1])))
 
 
 @pytest.mark.parametrize("count", [200, 20_000])
@@ -196,7 +210,7 @@ def test_the_order_of_the_rows_changes_no_bit(number):
 def test_a_replicate_is_the_sample_with_its_queries_repeated(number):
     sample = samples.draw(number)
     weight_QR = samples.weightings(sample, number)
-    for metric in (reliability.log_loss, reliability.brier, reliability.ece(5), reliability.calibration_ratio):
+    for metric in (m for m in EVERY if m not in BINS_OF_THE_SAMPLE):
         for weight_Q, got in zip(weight_QR.T, metric(sample, weight_QR), strict=True):
             same(got, value(metric, samples.repeat(sample, weight_Q)))
 

@@ -1,3 +1,4 @@
+import itertools
 import re
 from dataclasses import fields, replace
 from pathlib import Path
@@ -6,7 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from sklearn.metrics import brier_score_loss, log_loss, ndcg_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    matthews_corrcoef,
+    ndcg_score,
+    roc_auc_score,
+)
 
 from recsys.report import Balanced, Evaluation, Record
 from recsys.report._chart import ExposureCurve, Remark, SliceGroup
@@ -62,6 +71,41 @@ def test_overall_figures_agree_with_scikit_learn(shop, found, split):
     assert found[split, "ndcg@5", "overall"].value == pytest.approx(mean_ndcg(rows, 5))
     assert found[split, "positive_rate", "overall"].value == pytest.approx(np.mean(positive))
     assert found[split, "auc", "overall"].num_pairs == len(rows)
+
+
+def test_the_recommended_threshold_is_that_of_the_test_queries_for_every_split(shop, found):
+    rows = labels(shop, "test")
+    truth, said = [r["label"] >= 2 for r in rows], np.array([r["probability"] for r in rows])
+    hits = np.array(truth)[None] & (said[None] >= said[:, None])  # one row per threshold
+    best = (2 * hits.sum(axis=1) / (np.sum(truth) + (said[None] >= said[:, None]).sum(axis=1))).max()
+    cut = found["test", "threshold", "overall"].value
+    assert found["test", "f1", "overall"].value == pytest.approx(best)
+    assert best == pytest.approx(f1_score(truth, said >= cut))
+    assert (found["test", "threshold", "overall"].low, found["test", "threshold", "overall"].high) == (None, None)
+    rows = labels(shop, "train")
+    truth, said = [r["label"] >= 2 for r in rows], np.array([r["probability"] for r in rows]) >= cut
+    assert found["train", "f1", "overall"].value == pytest.approx(f1_score(truth, said))
+    assert found["train", "mcc", "overall"].value == pytest.approx(matthews_corrcoef(truth, said))
+    assert f"{cut:.4g}" in found["train", "f1", "overall"].definition
+
+
+def test_grades_are_classes(shop, found):
+    of_grades = [found["test", "grade_recall", f"grade={g}"].value for g in range(4)]
+    assert found["test", "macro_recall", "overall"].value == pytest.approx(np.mean(of_grades))
+    assert found["test", "macro_f1", "category=Sofa"].value is not None
+    assert found["test", "macro macro_f1", "category=*"].value is not None
+    assert np.mean(of_grades) > 0.25  # of four grades said at random
+
+
+def test_further_measures_agree_with_scikit_learn_and_have_no_lift(shop, found):
+    rows = labels(shop, "test")
+    truth, score = [r["label"] >= 2 for r in rows], [r["score"] for r in rows]
+    record = found["test", "average_precision", "overall"]
+    assert record.value == pytest.approx(average_precision_score(truth, score))
+    assert record.low < record.value < record.high
+    assert found["test", "random average_precision", "overall"].value == pytest.approx(np.mean(truth))
+    assert ("test", "lift average_precision", "overall") not in found
+    assert {"map", "precision@5", "hit_rate@5", "map catalogue"} <= {m for _, m, w in found if w == "overall"}
 
 
 def test_slices_agree_with_the_same_rows_alone(shop, found):
@@ -134,6 +178,26 @@ def test_tail_and_head_are_compared_under_the_same_weights(found):
     assert gap.value == pytest.approx(tail.value - head.value)
     assert gap.low < gap.value < gap.high
     assert gap.num_queries == min(tail.num_queries, head.num_queries)
+
+
+def test_what_lists_show_is_counted(shop, found):
+    top = [r for r in shop.top.to_pylist() if r["rank"] <= 5]
+    category = dict(zip(shop.items["item_id"].to_pylist(), shop.items["category"].to_pylist(), strict=True))
+    seen = dict.fromkeys(category, 0.0)
+    for r in shop.calibrated.to_pylist():
+        seen[r["item_id"]] += r["weight"]
+    diverse, popular = [], []
+    for query_id in sorted({r["query_id"] for r in top}):
+        shown = [r["item_id"] for r in top if r["query_id"] == query_id]
+        pairs = list(itertools.combinations([category[i] for i in shown], 2))
+        diverse.append(sum(a != b for a, b in pairs) / len(pairs))
+        popular.append(np.mean([seen[i] for i in shown]))
+    assert found["all", "diversity@5", "overall"].value == pytest.approx(np.mean(diverse))
+    bias = found["all", "popularity_bias@5", "overall"]
+    assert bias.value == pytest.approx(np.mean(popular) / np.mean(list(seen.values())))
+    assert bias.low < bias.value < bias.high
+    assert found["all", "novelty@5", "overall"].value > 0
+    assert 0 < found["all", "entropy@5", "overall"].value < 1
 
 
 def test_exposure_is_counted(shop, found):

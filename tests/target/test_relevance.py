@@ -19,6 +19,19 @@ def test_gains_and_positives_by_hand():
     assert linear.gain(grades).tolist() == grades.tolist()
 
 
+def test_gains_of_esci_as_the_paper_and_as_the_script_has_them():
+    paper, script, own = (
+        Relevance(name="relevance", max_label=3, positive_label=2, gain_map=gains)
+        for gains in ("esci_paper", "esci_script", "0, 0.5,0.25, 4")
+    )
+    irrelevant_complement_substitute_exact = np.array([0.0, 1, 2, 3])
+    assert paper.gain(irrelevant_complement_substitute_exact).tolist() == [0, 0.01, 0.1, 1]
+    assert script.gain(irrelevant_complement_substitute_exact).tolist() == [0, 0.1, 0.01, 1]
+    assert own.gain(np.array([0.0, 1, 2, 3, 2.5])).tolist() == [0, 0.5, 0.25, 4, 2.125]
+    assert paper.describe().endswith("gain = 0, 0.01, 0.1, 1 for the grades 0–3 (esci_paper)")
+    assert own.describe().endswith("gain = 0, 0.5, 0.25, 4 for the grades 0–3")
+
+
 def test_judgments_of_a_pair_are_averaged_and_other_targets_left_alone():
     judgments = pa.table(
         {
@@ -41,7 +54,12 @@ def test_labels_outside_the_range():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"gain_map": "cubic"}, "gain_map='cubic'"),
+        ({"gain_map": "cubic"}, "gain_map='cubic' is unknown; use exponential, linear, esci_paper"),
+        ({"gain_map": "0, 1, 2"}, "gain_map='0, 1, 2' must give 4 gains"),
+        ({"gain_map": "0, -1, 2, 3"}, "none of them negative"),
+        ({"gain_map": "0, nan, 2, 3"}, "none of them negative"),
+        ({"gain_map": "0, 0, 0, 0"}, "not all 0"),
+        ({"gain_map": "esci_paper", "max_label": 5}, "must give 6 gains"),
         ({"positive_label": 4}, "positive_label=4"),
         ({"positive_label": 0}, "=0"),
     ],
