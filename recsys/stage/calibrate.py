@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from scipy.special import expit
 
 from recsys import seed as seeds
-from recsys.calibrator import Calibrator, Selection, folds, select
+from recsys.calibrator import Calibrator, Rows, Selection, folds, select
 from recsys.scorer import output_for
 from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job, perform
@@ -122,14 +122,8 @@ def _calibrate_target(
         usable_N = labels["split"].to_numpy(zero_copy_only=False) != "train"
         if not usable_N.any():
             raise ValueError(f"{name}: every labelled query is a train query; raise split.validation or split.test")
-    selection = select(
-        job.calibrator,
-        score_N=score_N[usable_N],
-        positive_N=positive_N[usable_N],
-        weight_N=weight_N[usable_N],
-        query_N=query_N[usable_N],
-        fold_N=fold_N[usable_N],
-    )
+    given = Rows(score_N=score_N, positive_N=positive_N, weight_N=weight_N, fold_N=fold_N, segment={})
+    selection = select(job.calibrator, given.take(usable_N), query_N[usable_N])
     probability_N = selection.fitted.predict(score_N)
     probability_N[usable_N] = selection.probability_N
     columns = {

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from recsys.calibrator import OPTIONS, Curve, Logistic, from_json
+from recsys.calibrator import OPTIONS, Curve, Identity, Logistic, Rows, from_json
+from tests.calibrator import scenes
+from tests.compose import job
 
 ROWS = st.lists(
     st.tuples(
@@ -19,7 +21,8 @@ ROWS = st.lists(
     min_size=1,
     max_size=60,
 )
-every = pytest.mark.parametrize("calibrator", [option() for option in OPTIONS.values()], ids=list(OPTIONS))
+EVERY = job("calibrate", "name=x", f"calibrator=[{','.join(OPTIONS)}]").calibrator
+every = pytest.mark.parametrize("calibrator", EVERY.values(), ids=EVERY)
 
 
 def columns(rows):
@@ -30,12 +33,15 @@ def columns(rows):
 @every
 @settings(max_examples=60, deadline=None)
 @given(rows=ROWS, score_N=hn.arrays(np.float32, 50, elements=st.floats(-100, 100, width=32)))
-def test_any_rows_give_a_monotone_map_that_survives_json(calibrator, rows, score_N):
-    fitted = calibrator.fit(*columns(rows))
+def test_any_rows_give_a_map_that_keeps_its_word_on_order_and_survives_json(calibrator, rows, score_N):
+    fitted = calibrator.fit(scenes.rows(*columns(rows)))
     probability_N = fitted.predict(np.sort(score_N))
     assert probability_N.dtype == np.float64
     assert ((probability_N >= 0) & (probability_N <= 1)).all()
-    assert (np.diff(probability_N) >= -1e-15).all()
+    if fitted.order == "kept":
+        assert (np.diff(probability_N) >= -1e-15).all()
+    low_N, high_N = fitted.interval(np.sort(score_N))
+    assert ((low_N <= probability_N) & (probability_N <= high_N)).all()
     again = from_json(json.loads(json.dumps(fitted.to_json())))
     assert again.predict(np.sort(score_N)).tobytes() == probability_N.tobytes()
 
@@ -45,7 +51,7 @@ def test_any_rows_give_a_monotone_map_that_survives_json(calibrator, rows, score
 @given(rows=ROWS, random=st.randoms())
 def test_the_order_of_the_rows_changes_no_bit(calibrator, rows, random):
     shuffled = random.sample(rows, len(rows))
-    assert calibrator.fit(*columns(rows)) == calibrator.fit(*columns(shuffled))
+    assert calibrator.fit(scenes.rows(*columns(rows))) == calibrator.fit(scenes.rows(*columns(shuffled)))
 
 
 @every
@@ -53,12 +59,13 @@ def test_a_weight_is_a_number_of_rows(calibrator):
     rng = np.random.default_rng(1)
     score_N, positive_N = rng.normal(size=50).astype(np.float32), rng.random(50) < 0.4
     weight_N = rng.integers(0, 4, 50)
-    weighted = calibrator.fit(score_N, positive_N, weight_N.astype(float))
-    repeated = calibrator.fit(score_N.repeat(weight_N), positive_N.repeat(weight_N), np.ones(weight_N.sum()))
+    weighted = calibrator.fit(scenes.rows(score_N, positive_N, weight_N.astype(float)))
+    repeated = calibrator.fit(
+        scenes.rows(score_N.repeat(weight_N), positive_N.repeat(weight_N), np.ones(weight_N.sum()))
+    )
     np.testing.assert_allclose(weighted.predict(score_N), repeated.predict(score_N), rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["temperature", "platt", "isotonic"])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -66,13 +73,19 @@ def test_a_weight_is_a_number_of_rows(calibrator):
         ({"score_N": [0.0, np.inf]}, "score inf at row 1"),
         ({"weight_N": [1.0, np.nan]}, "weight nan at row 1"),
         ({"weight_N": [1.0, -1.0]}, "weight -1.0 is negative"),
-        ({"weight_N": [0.0, 0.0]}, "at least one labelled row"),
     ],
 )
-def test_wrong_rows_are_an_error(name, change, message):
-    rows = {"score_N": [0.0, 1.0], "positive_N": [False, True], "weight_N": [1.0, 1.0]} | change
+def test_wrong_rows_are_an_error(change, message):
+    rows = {"score_N": [0.0, 1.0], "positive_N": [False, True], "weight_N": [1.0, 1.0], "fold_N": [0, 0]} | change
     with pytest.raises(ValueError, match=message):
-        OPTIONS[name]().fit(**{n: np.array(v) for n, v in rows.items()})
+        Rows(**{n: np.array(v) for n, v in rows.items()}, segment={})
+
+
+@every
+def test_without_an_observation_nothing_can_be_fitted(calibrator):
+    if not isinstance(calibrator, Identity):
+        with pytest.raises(ValueError, match="at least one labelled row"):
+            calibrator.fit(scenes.rows([0.0, 1.0], [False, True], [0.0, 0.0]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,372 @@
+"""Calibrators beside independent fits, on random rows with ties, weights, one class, equal scores and single rows.
+
+Closed forms are compared at every score, within the range of the rows and beyond it. Iterative fits are compared by the
+log-loss they reach on the targets they are fitted to: the reference is `scipy.optimize`, run to the end of float64.
+
+Shapes: N rows, V distinct scores, D coefficients, X places at which maps are compared.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
+
+from benchmarks._parity import Parity
+from recsys.calibrator import (
+    Bbq,
+    Beta,
+    Calibrator,
+    CentredIsotonic,
+    Histogram,
+    Identity,
+    Isotonic,
+    Platt,
+    Rows,
+    Spline,
+    Temperature,
+    VennAbers,
+)
+
+CLOSED, ITERATIVE = 1e-9, 1e-8
+
+
+@dataclass(frozen=True)
+class Case:
+    """Random rows, their counts per distinct score, and places to compare at."""
+
+    rows: Rows
+    score_V: np.ndarray
+    positive_V: np.ndarray
+    weight_V: np.ndarray
+    place_X: np.ndarray
+
+    @property
+    def spread(self) -> float:
+        mean = np.average(self.score_V, weights=self.weight_V)
+        return math.sqrt(np.average((self.score_V - mean) ** 2, weights=self.weight_V))
+
+
+def draw(seed: int, *, largest: int = 120, weighted: bool = True) -> Case:
+    """One case: about one in ten has a single class, one in ten equal scores, half are tied, half weighted."""
+    rng = np.random.default_rng(seed)
+    num = int(rng.choice([1, 2, 3, 8, min(30, largest), largest]))
+    logit_N = rng.normal(rng.normal(), 1.5, num)
+    positive_N = rng.random(num) < expit(logit_N)
+    if rng.random() < 0.1:
+        positive_N[:] = rng.random() < 0.5
+    score_N = logit_N * rng.choice([0.3, 1.0, 4.0]) + rng.choice([0.0, -2.0, 2.0])
+    if rng.random() < 0.5:
+        score_N = np.round(score_N * 2) / 2
+    if rng.random() < 0.1:
+        score_N[:] = score_N[0]
+    score_N = score_N.astype(np.float32)
+    weight_N = np.ones(num)
+    if weighted and rng.random() < 0.5:
+        weight_N = rng.choice([0.0, 0.5, 1.0, 3.0], num, p=[0.1, 0.3, 0.3, 0.3])
+        weight_N[0] = 1.0
+    counts: dict[float, list[float]] = {}
+    for score, positive, weight in zip(score_N.tolist(), positive_N.tolist(), weight_N.tolist(), strict=True):
+        if weight > 0:
+            entry = counts.setdefault(score, [0.0, 0.0])
+            entry[0] += weight * positive
+            entry[1] += weight
+    score_V = np.array(sorted(counts))
+    middle = (score_V[:-1] + score_V[1:]) / 2
+    return Case(
+        rows=Rows(
+            score_N=score_N, positive_N=positive_N, weight_N=weight_N, fold_N=np.zeros(num, np.int64), segment={}
+        ),
+        score_V=score_V,
+        positive_V=np.array([counts[s][0] for s in score_V.tolist()]),
+        weight_V=np.array([counts[s][1] for s in score_V.tolist()]),
+        place_X=np.r_[score_V, score_V[0] - 1, score_V[-1] + 1, middle],
+    )
+
+
+# ---- closed forms -------------------------------------------------------------------------------------------------
+
+
+def closed(calibrator: Calibrator, reference: Callable[[Case], np.ndarray], **options) -> Callable[[int], float]:
+    """Largest difference of the two maps over all places."""
+
+    def difference(seed: int) -> float:
+        case = draw(seed, **options)
+        ours_X = calibrator.fit(case.rows).predict(case.place_X)
+        return float(np.abs(ours_X - reference(case)).max())
+
+    return difference
+
+
+def sigmoid(case: Case) -> np.ndarray:
+    return np.array([1 / (1 + math.exp(-s)) for s in case.place_X.tolist()])
+
+
+def largest_of_smallest(case: Case) -> np.ndarray:
+    """Isotonic regression by its definition: max over starts of min over ends of the mean (Robertson et al., 1988)."""
+    positive, weight = np.r_[0, np.cumsum(case.positive_V)], np.r_[0, np.cumsum(case.weight_V)]
+    num = len(case.score_V)
+    mean = np.full((num, num), np.inf)
+    for low in range(num):
+        for high in range(low, num):
+            mean[low, high] = (positive[high + 1] - positive[low]) / (weight[high + 1] - weight[low])
+    return np.array([max(min(mean[low, i:]) for low in range(i + 1)) for i in range(num)])
+
+
+def pools(case: Case) -> Iterator[tuple[list[int], float]]:
+    """Members and rate of each pool, those of one class smoothed as is said in docs/calibration.md."""
+    value_V = largest_of_smallest(case)
+    groups: list[list[int]] = []
+    for i in range(len(value_V)):
+        if groups and abs(value_V[i] - value_V[groups[-1][0]]) < 1e-12:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    rates = [min(max(float(value_V[g[0]]), 0.0), 1.0) for g in groups]
+    if rates[0] < 1e-12:
+        num = float(case.weight_V[groups[0]].sum())
+        rates[0] = min([0.5 / (num + 1), *rates[1:2]])
+    if rates[-1] > 1 - 1e-12:
+        num = float(case.weight_V[groups[-1]].sum())
+        rates[-1] = max([(num + 0.5) / (num + 1), *rates[-2:-1]])
+    return zip(groups, rates, strict=True)
+
+
+def isotonic(case: Case) -> np.ndarray:
+    value = np.empty(len(case.score_V))
+    for members, rate in pools(case):
+        value[members] = rate
+    return np.interp(case.place_X, case.score_V, value)
+
+
+def centred_isotonic(case: Case) -> np.ndarray:
+    joined: dict[float, list[int]] = {}
+    for members, rate in pools(case):
+        joined.setdefault(rate, []).extend(members)
+    centres, rates = [], []
+    for rate, members in joined.items():
+        centres.append(np.average(case.score_V[members], weights=case.weight_V[members]))
+        rates.append(rate)
+    return np.interp(case.place_X, centres, rates)
+
+
+def mass_bins(case: Case, num_bins: int) -> list[list[int]]:
+    """Distinct scores of each bin that is not empty: the bin in which the middle of their observations lies."""
+    total, before = float(case.weight_V.sum()), 0.0
+    found: dict[int, list[int]] = {}
+    for i, weight in enumerate(case.weight_V.tolist()):
+        share = (before + weight / 2) / total
+        found.setdefault(max(b for b in range(num_bins) if b / num_bins <= share), []).append(i)
+        before += weight
+    return [found[b] for b in sorted(found)]
+
+
+def width_bins(case: Case, num_bins: int) -> list[list[int]]:
+    found: dict[int, list[int]] = {}
+    for i, score in enumerate(case.score_V.tolist()):
+        found.setdefault(sum(score >= logit(b / num_bins) for b in range(1, num_bins)), []).append(i)
+    return [found[b] for b in sorted(found)]
+
+
+def place(case: Case, bins: list[list[int]]) -> list[int]:
+    """The bin of each place: beyond half-way to the next bin's first score it is the next one."""
+    borders = [(case.score_V[a[-1]] + case.score_V[b[0]]) / 2 for a, b in pairwise(bins)]
+    return [sum(x >= border for border in borders) for x in case.place_X.tolist()]
+
+
+def histogram(cut: Callable[[Case, int], list[list[int]]], num_bins: int) -> Callable[[Case], np.ndarray]:
+    def reference(case: Case) -> np.ndarray:
+        bins, rates = cut(case, num_bins), []
+        for members in bins:
+            positive, num = float(case.positive_V[members].sum()), float(case.weight_V[members].sum())
+            rates.append((positive + 0.5) / (num + 1) if positive in (0.0, num) else positive / num)
+        return np.array([rates[b] for b in place(case, bins)])
+
+    return reference
+
+
+def bbq(case: Case) -> np.ndarray:
+    """The paper's formulas, one bin at a time, products of gamma functions by their logarithms."""
+    root = float(case.weight_V.sum()) ** (1 / 3)
+    most = max(1, min(math.ceil(round(root * 10, 9)), len(case.score_V)))
+    evidences, maps = [], []
+    for num_bins in range(min(most, max(1, math.floor(round(root / 10, 9)))), most + 1):
+        bins = mass_bins(case, num_bins)
+        borders = [(case.score_V[a[-1]] + case.score_V[b[0]]) / 2 for a, b in pairwise(bins)]
+        ends = [0.0, *(float(expit(b)) for b in borders), 1.0]
+        evidence, rates = 0.0, []
+        for b, members in enumerate(bins):
+            positive, num = float(case.positive_V[members].sum()), float(case.weight_V[members].sum())
+            middle = min(max((ends[b] + ends[b + 1]) / 2, 1e-6), 1 - 1e-6)
+            strength = 2 / len(bins)
+            yes, no = strength * middle, strength * (1 - middle)
+            evidence += math.lgamma(strength) - math.lgamma(num + strength)
+            evidence += math.lgamma(positive + yes) - math.lgamma(yes)
+            evidence += math.lgamma(num - positive + no) - math.lgamma(no)
+            rates.append((positive + yes) / (num + strength))
+        evidences.append(evidence)
+        maps.append([rates[b] for b in place(case, bins)])
+    weight = np.exp(np.array(evidences) - max(evidences))
+    return weight @ np.array(maps) / weight.sum()
+
+
+def venn_abers(case: Case) -> np.ndarray:
+    """Two isotonic regressions for every place, with the place among their data."""
+    found = []
+    for x in case.place_X:
+        ends = []
+        for outcome in (0.0, 1.0):
+            score = np.r_[case.score_V, case.score_V, x]
+            label = np.r_[np.ones(len(case.score_V)), np.zeros(len(case.score_V)), outcome]
+            weight = np.r_[case.positive_V, case.weight_V - case.positive_V, 1.0]
+            code = np.unique(score, return_inverse=True)[1]  # ranks: scikit-learn rounds scores that are close
+            fitted = IsotonicRegression().fit(code[weight > 0], label[weight > 0], sample_weight=weight[weight > 0])
+            ends.append(fitted.predict([code[-1]])[0])
+        found.append(ends[1] / (1 - ends[0] + ends[1]))
+    return np.array(found)
+
+
+# ---- iterative fits -----------------------------------------------------------------------------------------------
+
+
+def smoothed(case: Case) -> np.ndarray:
+    """target_V of Platt (1999)."""
+    positive, negative = case.positive_V.sum(), (case.weight_V - case.positive_V).sum()
+    share_V = case.positive_V / case.weight_V
+    return share_V * (positive + 1) / (positive + 2) + (1 - share_V) / (negative + 2)
+
+
+def cross_entropy(logit_V: np.ndarray, target_V: np.ndarray, weight_V: np.ndarray) -> float:
+    return float(np.average(np.logaddexp(0, logit_V) - target_V * logit_V, weights=weight_V))
+
+
+def lowest(feature_DV: np.ndarray, bounded_D: list[bool], case: Case) -> float:
+    """The lowest loss that L-BFGS-B finds, started again from where it stopped until that gains nothing."""
+    target_V = smoothed(case)
+    weight_V = case.weight_V / case.weight_V.sum()
+
+    def loss(coefficient_D: np.ndarray) -> tuple[float, np.ndarray]:
+        logit_V = coefficient_D @ feature_DV
+        value = cross_entropy(logit_V, target_V, weight_V)
+        return value, feature_DV @ (weight_V * (expit(logit_V) - target_V))
+
+    bounds = [(0, None) if b else (None, None) for b in bounded_D]
+    at, best = np.zeros(len(bounded_D)), math.inf
+    for _ in range(50):
+        options = {"ftol": 0.0, "gtol": 0.0, "maxiter": 5000, "maxfun": 20000, "maxcor": 30}
+        found = minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        gained, at, best = best - found.fun, found.x, min(best, found.fun)
+        if gained < 1e-15:
+            break
+    return best
+
+
+def iterative(
+    calibrator: Calibrator, features: Callable[[Case], tuple[np.ndarray, list[bool]]]
+) -> Callable[[int], float]:
+    """Difference of the losses reached."""
+
+    def difference(seed: int) -> float:
+        case = draw(seed)
+        feature_DV, bounded_D = features(case)
+        probability_V = np.clip(calibrator.fit(case.rows).predict(case.score_V), 1e-300, 1)
+        below_V = np.clip(1 - probability_V, 1e-300, 1)
+        target_V = smoothed(case)
+        losses = -target_V * np.log(probability_V) - (1 - target_V) * np.log(below_V)
+        return abs(float(np.average(losses, weights=case.weight_V)) - lowest(feature_DV, bounded_D, case))
+
+    return difference
+
+
+def level(case: Case) -> np.ndarray:
+    return np.ones(len(case.score_V))
+
+
+def temperature(case: Case) -> tuple[np.ndarray, list[bool]]:
+    scale = np.abs(case.score_V).max() or 1.0
+    return case.score_V[None] / scale, [True]
+
+
+def platt(case: Case) -> tuple[np.ndarray, list[bool]]:
+    if case.spread == 0 or len(case.score_V) == 1:
+        return level(case)[None], [False]
+    middle = np.average(case.score_V, weights=case.weight_V)
+    return np.stack([(case.score_V - middle) / case.spread, level(case)]), [True, False]
+
+
+def beta(case: Case) -> tuple[np.ndarray, list[bool]]:
+    """ln p and -ln(1 - p), each standardised; one that varies by less than 1e-6 nats is left out."""
+    found = [level(case)]
+    for feature in (np.log(expit(case.score_V)), -np.log(expit(-case.score_V))):
+        feature = feature - np.average(feature, weights=case.weight_V)
+        spread = math.sqrt(np.average(feature**2, weights=case.weight_V))
+        if spread > 1e-6:
+            found.append(feature / spread)
+    return np.stack(found), [False] + [True] * (len(found) - 1)
+
+
+def spline(case: Case) -> tuple[np.ndarray, list[bool]]:
+    """The same curves from another basis: slopes that are hats between the knots, integrated by trapezia, which is
+    exact for straight lines."""
+    if len(case.score_V) == 1:
+        return level(case)[None], [False]
+    share = np.cumsum(case.weight_V) / case.weight_V.sum()
+    knots = sorted({float(case.score_V[min(np.searchsorted(share, (k + 0.5) / 6), len(share) - 1)]) for k in range(6)})
+    grid = np.unique(np.r_[case.score_V, knots])
+    found = [level(case)]
+    for k in range(len(knots)):
+        height = np.interp(grid, knots, [float(j == k) for j in range(len(knots))])
+        area = np.r_[0, np.cumsum((height[1:] + height[:-1]) / 2 * np.diff(grid))]
+        feature = np.interp(case.score_V, grid, area) / case.spread
+        found.append(feature - np.average(feature, weights=case.weight_V))
+    return np.stack(found), [False] + [True] * len(knots)
+
+
+TIGHT = "scipy L-BFGS-B, to the end of float64"
+CASES: tuple[Parity, ...] = (
+    Parity(name="identity", reference="math.exp", tolerance=CLOSED, difference=closed(Identity(), sigmoid)),
+    Parity(name="temperature", reference=TIGHT, tolerance=ITERATIVE, difference=iterative(Temperature(), temperature)),
+    Parity(name="platt", reference=TIGHT, tolerance=ITERATIVE, difference=iterative(Platt(), platt)),
+    Parity(name="beta", reference=TIGHT, tolerance=ITERATIVE, difference=iterative(Beta(), beta)),
+    Parity(name="spline", reference=TIGHT, tolerance=ITERATIVE, difference=iterative(Spline(num_knots=6), spline)),
+    Parity(
+        name="isotonic",
+        reference="max-min formula of Robertson et al. (1988)",
+        tolerance=CLOSED,
+        difference=closed(Isotonic(), isotonic, largest=40),
+    ),
+    Parity(
+        name="centred_isotonic",
+        reference="max-min formula, pools centred by loops",
+        tolerance=CLOSED,
+        difference=closed(CentredIsotonic(), centred_isotonic, largest=40),
+    ),
+    Parity(
+        name="histogram (mass)",
+        reference="loops over bins",
+        tolerance=CLOSED,
+        difference=closed(Histogram(bins="mass", num_bins=7), histogram(mass_bins, 7)),
+    ),
+    Parity(
+        name="histogram (width)",
+        reference="loops over bins",
+        tolerance=CLOSED,
+        difference=closed(Histogram(bins="width", num_bins=7), histogram(width_bins, 7)),
+    ),
+    Parity(
+        name="bbq",
+        reference="loops from the formulas of Naeini et al. (2015)",
+        tolerance=CLOSED,
+        difference=closed(Bbq(range_factor=10), bbq, largest=60),
+    ),
+    Parity(
+        name="venn_abers",
+        reference="two scikit-learn isotonic regressions per score",
+        tolerance=CLOSED,
+        difference=closed(VennAbers(), venn_abers, largest=12),
+    ),
+)
