@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
+from scipy.stats import norm
 
 from benchmarks._parity import Parity
 from recsys.calibrator import (
@@ -22,17 +22,24 @@ from recsys.calibrator import (
     Beta,
     Calibrator,
     CentredIsotonic,
+    DownSampling,
     Histogram,
     Identity,
     Isotonic,
+    Multicalibration,
     Platt,
+    PriorShift,
     Rows,
+    Segment,
+    Segments,
     Spline,
     Temperature,
     VennAbers,
 )
 
 CLOSED, ITERATIVE = 1e-9, 1e-8
+VALUES = np.array([None, "a", "b", "c"], object)
+MULTI = Multicalibration(by=["kind", "shop"], num_bins=3, max_steps=10)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,11 @@ def draw(seed: int, *, largest: int = 120, weighted: bool = True) -> Case:
     middle = (score_V[:-1] + score_V[1:]) / 2
     return Case(
         rows=Rows(
-            score_N=score_N, positive_N=positive_N, weight_N=weight_N, fold_N=np.zeros(num, np.int64), segment={}
+            score_N=score_N,
+            positive_N=positive_N,
+            weight_N=weight_N,
+            fold_N=np.zeros(num, np.int64),
+            segment={n: Segments.of(rng.choice(VALUES, num, p=[0.1, 0.4, 0.3, 0.2])) for n in ("kind", "shop")},
         ),
         score_V=score_V,
         positive_V=np.array([counts[s][0] for s in score_V.tolist()]),
@@ -96,7 +107,11 @@ def closed(calibrator: Calibrator, reference: Callable[[Case], np.ndarray], **op
 
     def difference(seed: int) -> float:
         case = draw(seed, **options)
-        ours_X = calibrator.fit(case.rows).predict(case.place_X)
+        fitted = calibrator.fit(case.rows)
+        if calibrator.columns:  # at the rows, each in its segments
+            ours_X = fitted.predict(case.rows.score_N, case.rows.segment)
+        else:
+            ours_X = fitted.predict(case.place_X)
         return float(np.abs(ours_X - reference(case)).max())
 
     return difference
@@ -106,10 +121,10 @@ def sigmoid(case: Case) -> np.ndarray:
     return np.array([1 / (1 + math.exp(-s)) for s in case.place_X.tolist()])
 
 
-def largest_of_smallest(case: Case) -> np.ndarray:
+def largest_of_smallest(positive_V: np.ndarray, weight_V: np.ndarray) -> np.ndarray:
     """Isotonic regression by its definition: max over starts of min over ends of the mean (Robertson et al., 1988)."""
-    positive, weight = np.r_[0, np.cumsum(case.positive_V)], np.r_[0, np.cumsum(case.weight_V)]
-    num = len(case.score_V)
+    positive, weight = np.r_[0, np.cumsum(positive_V)], np.r_[0, np.cumsum(weight_V)]
+    num = len(weight_V)
     mean = np.full((num, num), np.inf)
     for low in range(num):
         for high in range(low, num):
@@ -119,7 +134,7 @@ def largest_of_smallest(case: Case) -> np.ndarray:
 
 def pools(case: Case) -> Iterator[tuple[list[int], float]]:
     """Members and rate of each pool, those of one class smoothed as is said in docs/calibration.md."""
-    value_V = largest_of_smallest(case)
+    value_V = largest_of_smallest(case.positive_V, case.weight_V)
     groups: list[list[int]] = []
     for i in range(len(value_V)):
         if groups and abs(value_V[i] - value_V[groups[-1][0]]) < 1e-12:
@@ -215,19 +230,83 @@ def bbq(case: Case) -> np.ndarray:
 
 
 def venn_abers(case: Case) -> np.ndarray:
-    """Two isotonic regressions for every place, with the place among their data."""
+    """Isotonic regression by its definition for every place, with the place among its data: twice."""
     found = []
-    for x in case.place_X:
+    for x in case.place_X.tolist():
+        at = int(np.searchsorted(case.score_V, x))
+        known = at < len(case.score_V) and case.score_V[at] == x
         ends = []
         for outcome in (0.0, 1.0):
-            score = np.r_[case.score_V, case.score_V, x]
-            label = np.r_[np.ones(len(case.score_V)), np.zeros(len(case.score_V)), outcome]
-            weight = np.r_[case.positive_V, case.weight_V - case.positive_V, 1.0]
-            code = np.unique(score, return_inverse=True)[1]  # ranks: scikit-learn rounds scores that are close
-            fitted = IsotonicRegression().fit(code[weight > 0], label[weight > 0], sample_weight=weight[weight > 0])
-            ends.append(fitted.predict([code[-1]])[0])
+            positive, weight = case.positive_V.copy(), case.weight_V.copy()
+            if known:
+                positive[at] += outcome
+                weight[at] += 1
+            else:
+                positive, weight = np.insert(positive, at, outcome), np.insert(weight, at, 1.0)
+            ends.append(float(largest_of_smallest(positive, weight)[at]))
         found.append(ends[1] / (1 - ends[0] + ends[1]))
     return np.array(found)
+
+
+def multicalibration(case: Case) -> np.ndarray:
+    """The steps by loops over rows, from Platt's map on; the number of steps is not chosen, since all are one fold."""
+    rows = [r for r in range(len(case.rows)) if case.rows.weight_N[r] > 0]
+    whole = Platt().fit(case.rows)
+    score, weight = case.rows.score_N.astype(float), case.rows.weight_N
+    at = {r: whole.slope * score[r] + whole.intercept for r in rows}
+    total, before, edges = float(weight[rows].sum()), 0.0, []
+    for r in sorted(rows, key=lambda r: at[r]):
+        wanted = [j for j in (1, 2) if before / total < j / 3 <= (before + weight[r]) / total]
+        edges += [at[r]] * len(wanted)
+        before += weight[r]
+    edges = sorted(set(edges))
+    segment = {
+        name: [None if code < 0 else column.value_K[code] for code in column.code_N.tolist()]
+        for name, column in case.rows.segment.items()
+    }
+    steps = []
+    for _ in range(MULTI.max_steps):
+        groups: dict[tuple[str, str, int], list[int]] = {}
+        for name in MULTI.by:
+            for r in rows:
+                if (value := segment[name][r]) is not None:
+                    groups.setdefault((name, value, sum(at[r] >= e for e in edges)), []).append(r)
+        deviations = {}
+        for key, members in groups.items():
+            said = [expit(at[r]) for r in members]
+            gap = sum(weight[r] * (case.rows.positive_N[r] - p) for r, p in zip(members, said, strict=True))
+            spread = sum(weight[r] * p * (1 - p) for r, p in zip(members, said, strict=True))
+            deviations[key] = (abs(gap) / math.sqrt(spread), max(-1.0, min(1.0, gap / (spread + 1))), members)
+        if not deviations or max(d[0] for d in deviations.values()) <= norm.isf(0.025 / len(deviations)):
+            break
+        key = max(deviations, key=lambda k: deviations[k][0])
+        steps.append((key, deviations[key][1]))
+        for r in deviations[key][2]:
+            at[r] += deviations[key][1]
+    logits = [whole.slope * x + whole.intercept for x in score]
+    for (name, value, bin_), shift in steps:
+        for r in range(len(logits)):
+            if segment[name][r] == value and sum(logits[r] >= e for e in edges) == bin_:
+                logits[r] += shift
+    return expit(np.array(logits))
+
+
+def down_sampling(case: Case) -> np.ndarray:
+    p_X = sigmoid(case)
+    return p_X / (p_X + (1 - p_X) / 0.1)
+
+
+def prior_shift(case: Case) -> np.ndarray:
+    """Saerens' EM, from the trained rate to where it stands still."""
+    rate, p_V = 0.3, expit(case.score_V)
+    least = 0.5 / (float(case.weight_V.sum()) + 1)
+    for _ in range(200_000):
+        yes, no = p_V * rate / 0.3, (1 - p_V) * (1 - rate) / 0.7
+        before, rate = rate, float(np.average(yes / (yes + no), weights=case.weight_V))
+        if abs(rate - before) < 1e-15 or not least < rate < 1 - least:
+            break
+    rate = min(max(rate, least), 1 - least)
+    return expit(case.place_X + logit(rate) - logit(0.3))
 
 
 # ---- iterative fits -----------------------------------------------------------------------------------------------
@@ -245,7 +324,7 @@ def cross_entropy(logit_V: np.ndarray, target_V: np.ndarray, weight_V: np.ndarra
 
 
 def lowest(feature_DV: np.ndarray, bounded_D: list[bool], case: Case) -> float:
-    """The lowest loss that L-BFGS-B finds, started again from where it stopped until that gains nothing."""
+    """The lowest loss to smoothed targets."""
     target_V = smoothed(case)
     weight_V = case.weight_V / case.weight_V.sum()
 
@@ -254,8 +333,15 @@ def lowest(feature_DV: np.ndarray, bounded_D: list[bool], case: Case) -> float:
         value = cross_entropy(logit_V, target_V, weight_V)
         return value, feature_DV @ (weight_V * (expit(logit_V) - target_V))
 
-    bounds = [(0, None) if b else (None, None) for b in bounded_D]
-    at, best = np.zeros(len(bounded_D)), math.inf
+    return run_to_the_end(loss, np.zeros(len(bounded_D)), [(0, None) if b else (None, None) for b in bounded_D])
+
+
+Loss = Callable[[np.ndarray], tuple[float, np.ndarray]]  # value and gradient
+
+
+def run_to_the_end(loss: Loss, at: np.ndarray, bounds: list[tuple[float | None, float | None]]) -> float:
+    """The lowest loss that L-BFGS-B finds, started again from where it stopped until that gains nothing."""
+    best = math.inf
     for _ in range(50):
         options = {"ftol": 0.0, "gtol": 0.0, "maxiter": 5000, "maxfun": 20000, "maxcor": 30}
         found = minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
@@ -326,6 +412,38 @@ def spline(case: Case) -> tuple[np.ndarray, list[bool]]:
     return np.stack(found), [False] + [True] * len(knots)
 
 
+def segment(seed: int) -> float:
+    """Difference of the penalised losses, per observation, at the prior that was estimated: all segments together."""
+    case = draw(seed)
+    rows, fitted = case.rows, Segment(by="shop").fit(case.rows)
+    if not fitted.value_K:
+        return 0.0
+    whole, middle, spread = fitted.whole, np.average(case.score_V, weights=case.weight_V), case.spread
+    spread = 1.0 if len(case.score_V) == 1 or not spread else spread
+    code_N = rows.segment["shop"].codes(fitted.value_K)
+    used = np.flatnonzero((code_N >= 0) & (rows.weight_N > 0))
+    code, positive, weight = code_N[used], rows.positive_N[used], rows.weight_N[used]
+    offset = whole.slope * rows.score_N[used].astype(float) + whole.intercept
+    standard = (rows.score_N[used] - middle) / spread
+    mean, sd = np.array(fitted.mean_D), np.array(fitted.spread_D)
+    num = len(fitted.value_K)
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        effect = flat.reshape(num, 2)
+        logit_M = offset + effect[code, 0] + effect[code, 1] * standard
+        value = (weight * (np.logaddexp(0, logit_M) - positive * logit_M)).sum()
+        residual = weight * (expit(logit_M) - positive)
+        slope = np.stack([np.bincount(code, residual, num), np.bincount(code, residual * standard, num)], axis=1)
+        slope += (effect - mean) / sd**2
+        return float((value + (((effect - mean) / sd) ** 2).sum() / 2) / weight.sum()), slope.ravel() / weight.sum()
+
+    ours = np.stack([np.array(fitted.intercept_K) - whole.intercept, np.array(fitted.slope_K) - whole.slope], axis=1)
+    ours[:, 0] += ours[:, 1] * middle
+    ours[:, 1] *= spread
+    bounds = [(None, None), (-whole.slope * spread, None)] * num
+    return abs(loss(ours.ravel())[0] - run_to_the_end(loss, ours.ravel() * 0 + np.tile(mean, num), bounds))
+
+
 TIGHT = "scipy L-BFGS-B, to the end of float64"
 CASES: tuple[Parity, ...] = (
     Parity(name="identity", reference="math.exp", tolerance=CLOSED, difference=closed(Identity(), sigmoid)),
@@ -365,8 +483,27 @@ CASES: tuple[Parity, ...] = (
     ),
     Parity(
         name="venn_abers",
-        reference="two scikit-learn isotonic regressions per score",
+        reference="max-min formula, with each score among the data twice",
         tolerance=CLOSED,
         difference=closed(VennAbers(), venn_abers, largest=12),
+    ),
+    Parity(
+        name="down_sampling",
+        reference="q = p / (p + (1 - p) / w)",
+        tolerance=CLOSED,
+        difference=closed(DownSampling(keep_rate=0.1), down_sampling),
+    ),
+    Parity(
+        name="prior_shift",
+        reference="EM of Saerens et al. (2002), by iteration",
+        tolerance=CLOSED,
+        difference=closed(PriorShift(trained_rate=0.3, rate=None), prior_shift),
+    ),
+    Parity(name="segment", reference=TIGHT, tolerance=ITERATIVE, difference=segment),
+    Parity(
+        name="multicalibration",
+        reference="loops over rows, segments and bins",
+        tolerance=CLOSED,
+        difference=closed(MULTI, multicalibration),
     ),
 )

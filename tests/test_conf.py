@@ -11,6 +11,12 @@ from tests.compose import SMALL_SHOP, job
 
 CONF = Path(config.CONF)
 OPTIONS = [(group, name) for group, options in (config.ONE_OF | config.SOME_OF).items() for name in options]
+CALIBRATOR_KNOBS = {
+    "down_sampling": ("keep_rate=0.1",),
+    "prior_shift": ("trained_rate=0.5",),
+    "segment": ("by=kind",),
+    "multicalibration": ("by=[kind,category]",),
+}
 PATHS = {"chorus", "esci", "wands", "scored", "delimited", "parquet"}
 
 
@@ -20,6 +26,7 @@ def test_every_option_composes(group, name):
     key = {"candidates": "path", "cascade": "run"}.get(name, "path" if name in PATHS else "")
     given = [f"{group}.{key}=/somewhere"] if key else []
     given += ["teacher.runs=[/somewhere]"] if name == "run" else []
+    given += [f"calibrator.{name}.{knob}" for knob in CALIBRATOR_KNOBS.get(name, ())]
     value = getattr(job("pipeline", "name=x", chosen, *given), group)
     assert type(value[name] if group in config.SOME_OF else value).__name__.lower() == name.replace("_", "")
 

@@ -3,21 +3,28 @@
 from recsys.calibrator._calibrator import Calibrator, Fitted, Rows
 from recsys.calibrator._fitted import Curve, Logistic, Steps
 from recsys.calibrator._json import from_json
+from recsys.calibrator._order import order_kept
 from recsys.calibrator._segments import Segments
 from recsys.calibrator._select import Candidate, Selection, folds, select
 from recsys.calibrator.bbq import Bbq
 from recsys.calibrator.beta import Beta, TwoSlopes
 from recsys.calibrator.centred_isotonic import CentredIsotonic
+from recsys.calibrator.down_sampling import DownSampling
 from recsys.calibrator.histogram import Histogram
 from recsys.calibrator.identity import Identity
 from recsys.calibrator.isotonic import Isotonic
+from recsys.calibrator.multicalibration import Corrections, Multicalibration
 from recsys.calibrator.platt import Platt
+from recsys.calibrator.prior_shift import PriorShift
+from recsys.calibrator.segment import Segment, Segmented
 from recsys.calibrator.spline import Bends, Spline
 from recsys.calibrator.temperature import Temperature
 from recsys.calibrator.venn_abers import Bracket, VennAbers
 
 OPTIONS = {
     "identity": Identity,
+    "down_sampling": DownSampling,
+    "prior_shift": PriorShift,
     "temperature": Temperature,
     "platt": Platt,
     "beta": Beta,
@@ -27,6 +34,8 @@ OPTIONS = {
     "venn_abers": VennAbers,
     "histogram": Histogram,
     "bbq": Bbq,
+    "segment": Segment,
+    "multicalibration": Multicalibration,
 }
 
 __all__ = [
@@ -38,14 +47,20 @@ __all__ = [
     "Calibrator",
     "Candidate",
     "CentredIsotonic",
+    "Corrections",
     "Curve",
+    "DownSampling",
     "Fitted",
     "Histogram",
     "Identity",
     "Isotonic",
     "Logistic",
+    "Multicalibration",
     "Platt",
+    "PriorShift",
     "Rows",
+    "Segment",
+    "Segmented",
     "Segments",
     "Selection",
     "Spline",
@@ -55,5 +70,6 @@ __all__ = [
     "VennAbers",
     "folds",
     "from_json",
+    "order_kept",
     "select",
 ]

@@ -51,6 +51,11 @@ class Fitted(ABC):
     order: ClassVar[str] = "kept"  # kept: non-decreasing; segment: so within a segment; free: it may fall
     gives_interval: ClassVar[bool] = False
 
+    @property
+    def segments(self) -> Mapping[str, tuple[str, ...]]:
+        """Column -> values that it knows; other rows get the map for all."""
+        return {}
+
     @abstractmethod
     def predict(self, score_N: np.ndarray, segment: Mapping[str, Segments] = NOWHERE) -> np.ndarray:
         """probability_N, float64 in [0, 1], of float32 logits. A row without a known segment gets the global map."""

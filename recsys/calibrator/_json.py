@@ -5,10 +5,14 @@ from typing import Any
 from recsys.calibrator._calibrator import Fitted
 from recsys.calibrator._fitted import Curve, Logistic, Steps
 from recsys.calibrator.beta import TwoSlopes
+from recsys.calibrator.multicalibration import Corrections
+from recsys.calibrator.segment import Segmented
 from recsys.calibrator.spline import Bends
 from recsys.calibrator.venn_abers import Bracket
 
-MAPS: dict[str, type[Fitted]] = {kind.map: kind for kind in (Logistic, TwoSlopes, Bends, Curve, Steps, Bracket)}
+MAPS: dict[str, type[Fitted]] = {
+    kind.map: kind for kind in (Logistic, TwoSlopes, Bends, Curve, Steps, Bracket, Segmented, Corrections)
+}
 
 
 def from_json(value: dict) -> Fitted:

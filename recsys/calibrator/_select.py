@@ -36,6 +36,8 @@ class Selection:
     reason: str
     candidates: list[Candidate]
     probability_N: np.ndarray  # float64, of the chosen one, each row by a map fitted without its query
+    low_N: np.ndarray  # of its interval, likewise; the probability itself where only a point is known
+    high_N: np.ndarray
     fitted: Fitted  # the chosen one, fitted on all rows
 
 
@@ -59,12 +61,15 @@ def select(candidates: dict[str, Calibrator], rows: Rows, query_N: np.ndarray) -
     _check_folds(query_N, rows.fold_N)
     if reason := _nothing_to_compare(rows.take(rows.weight_N > 0)):
         identity = Identity().fit(rows)
+        probability_N = identity.predict(rows.score_N)
         unknown = [Candidate(name=name, log_loss=None, low=None, high=None) for name in candidates]
         return Selection(
             chosen="identity",
             reason=reason,
             candidates=unknown,
-            probability_N=identity.predict(rows.score_N, {}),
+            probability_N=probability_N,
+            low_N=probability_N,
+            high_N=probability_N,
             fitted=identity,
         )
 
@@ -72,7 +77,7 @@ def select(candidates: dict[str, Calibrator], rows: Rows, query_N: np.ndarray) -
     ordered = rows.take(order)
     probability_CN = np.empty((len(candidates), len(rows)))
     for candidate, probability_N in zip(candidates.values(), probability_CN, strict=True):
-        probability_N[order] = _out_of_fold(candidate, ordered)
+        probability_N[order] = _out_of_fold(candidate, ordered)[0]
     loss_CQ, weight_Q = _loss_by_query(probability_CN, rows, query_N)
     mean_C = loss_CQ.sum(axis=1) / weight_Q.sum()
     best = int(np.argmin(mean_C))
@@ -86,12 +91,20 @@ def select(candidates: dict[str, Calibrator], rows: Rows, query_N: np.ndarray) -
             f"{names[best]} has a log-loss lower by only {excess_C[choice][0]:.2g}, within one standard error "
             f"({excess_C[choice][1]:.2g}) over queries: the simpler one is kept"
         )
+    chosen = candidates[names[choice]]
+    fitted = chosen.fit(rows)
+    low_N = high_N = probability_CN[choice]
+    if fitted.gives_interval:
+        low_N, high_N = np.empty(len(rows)), np.empty(len(rows))
+        _, low_N[order], high_N[order] = _out_of_fold(chosen, ordered)
     return Selection(
         chosen=names[choice],
         reason=reason,
         candidates=[_candidate(name, loss_Q, weight_Q) for name, loss_Q in zip(names, loss_CQ, strict=True)],
         probability_N=probability_CN[choice],
-        fitted=candidates[names[choice]].fit(rows),
+        low_N=low_N,
+        high_N=high_N,
+        fitted=fitted,
     )
 
 
@@ -115,12 +128,14 @@ def _nothing_to_compare(rows: Rows) -> str:
 
 
 def _out_of_fold(candidate: Calibrator, rows: Rows) -> np.ndarray:
-    probability_N = np.empty(len(rows))
+    """Probability and ends of its interval, float64 (3, N), of each row by the map fitted on the other folds."""
+    said_3N = np.empty((3, len(rows)))
     for fold in np.unique(rows.fold_N):
         held_N = rows.fold_N == fold
-        held = rows.take(held_N)
-        probability_N[held_N] = candidate.fit(rows.take(~held_N)).predict(held.score_N, held.segment)
-    return probability_N
+        held, fitted = rows.take(held_N), candidate.fit(rows.take(~held_N))
+        said_3N[0, held_N] = fitted.predict(held.score_N, held.segment)
+        said_3N[1:, held_N] = fitted.interval(held.score_N, held.segment)
+    return said_3N
 
 
 def _loss_by_query(probability_CN: np.ndarray, rows: Rows, query_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
