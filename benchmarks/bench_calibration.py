@@ -193,6 +193,9 @@ class _Given(ClassifierMixin, BaseEstimator):
     def decision_function(self, X) -> np.ndarray:
         return np.asarray(X)[:, 0]
 
+    def predict(self, X) -> np.ndarray:
+        return self.decision_function(X) > 0
+
 
 def scikit_learn(method: str) -> Callable[[Rows, Rows], np.ndarray]:
     def fit_and_say(rows: Rows, held: Rows) -> np.ndarray:

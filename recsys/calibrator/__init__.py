@@ -1,11 +1,14 @@
 """Calibrators: from scores to probabilities that mean what they say. Listed from simple to complex."""
 
 from recsys.calibrator._calibrator import Calibrator, Fitted, Rows
+from recsys.calibrator._dirichlet import Dirichlet, fit_dirichlet
 from recsys.calibrator._fitted import Curve, Logistic, Steps
 from recsys.calibrator._json import from_json
 from recsys.calibrator._order import order_kept
+from recsys.calibrator._ordinal import Ordinal, fit_ordinal
 from recsys.calibrator._segments import Segments
 from recsys.calibrator._select import Candidate, Selection, folds, select
+from recsys.calibrator._stack import Stack, cross_fit, fit_stack
 from recsys.calibrator.bbq import Bbq
 from recsys.calibrator.beta import Beta, TwoSlopes
 from recsys.calibrator.centred_isotonic import CentredIsotonic
@@ -49,6 +52,7 @@ __all__ = [
     "CentredIsotonic",
     "Corrections",
     "Curve",
+    "Dirichlet",
     "DownSampling",
     "Fitted",
     "Histogram",
@@ -56,6 +60,7 @@ __all__ = [
     "Isotonic",
     "Logistic",
     "Multicalibration",
+    "Ordinal",
     "Platt",
     "PriorShift",
     "Rows",
@@ -64,10 +69,15 @@ __all__ = [
     "Segments",
     "Selection",
     "Spline",
+    "Stack",
     "Steps",
     "Temperature",
     "TwoSlopes",
     "VennAbers",
+    "cross_fit",
+    "fit_dirichlet",
+    "fit_ordinal",
+    "fit_stack",
     "folds",
     "from_json",
     "order_kept",

@@ -90,7 +90,7 @@ def fit_ordinal(score_N: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray) 
 
 
 def _spread(count_VG: np.ndarray) -> np.ndarray:
-    """target_VG, weights that sum to the number of observations: one further is spread over all, then all are scaled."""
+    """target_VG that sums to the number of observations: one further is spread over all, then all are scaled."""
     weight_V, total = count_VG.sum(axis=1), count_VG.sum()
     return (count_VG + (weight_V / total)[:, None] / count_VG.shape[1]) * (total / (total + 1))
 

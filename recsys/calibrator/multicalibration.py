@@ -32,29 +32,36 @@ class Corrections(Fitted):
     order: ClassVar[str] = "free"
 
     whole: Logistic
+    by_J: tuple[str, ...]
+    value_J: tuple[tuple[str, ...], ...]  # that occurred, column by column
     edge_E: tuple[float, ...]
-    column_S: tuple[str, ...]
-    value_S: tuple[str, ...]
+    column_S: tuple[str, ...]  # of each step, as are the others
+    segment_S: tuple[str, ...]
     bin_S: tuple[int, ...]
     shift_S: tuple[float, ...]
 
     def __post_init__(self) -> None:
         if not (
-            len(self.column_S) == len(self.value_S) == len(self.bin_S) == len(self.shift_S)
+            len(self.by_J) == len(self.value_J)
+            and len(self.column_S) == len(self.segment_S) == len(self.bin_S) == len(self.shift_S)
             and (np.diff(self.edge_E) > 0).all()
             and all(0 <= b <= len(self.edge_E) for b in self.bin_S)
             and np.isfinite(self.shift_S).all()
         ):
             raise ValueError(
                 f"{len(self.shift_S)} shifts of {len(self.bin_S)} bins, {len(self.column_S)} columns and "
-                f"{len(self.value_S)} values over {len(self.edge_E)} edges are no calibration: each step needs one of "
-                "all, in a bin that exists, and edges must ascend"
+                f"{len(self.segment_S)} values over {len(self.edge_E)} edges are no calibration: each step needs one "
+                "of all, in a bin that exists, and edges must ascend"
             )
+
+    @property
+    def segments(self) -> Mapping[str, tuple[str, ...]]:
+        return dict(zip(self.by_J, self.value_J, strict=True))
 
     def predict(self, score_N: np.ndarray, segment: Mapping[str, Segments] = NOWHERE) -> np.ndarray:
         logit_N = self.whole.logit(score_N)
         edge_E = np.array(self.edge_E)
-        for column, value, bin_, shift in zip(self.column_S, self.value_S, self.bin_S, self.shift_S, strict=True):
+        for column, value, bin_, shift in zip(self.column_S, self.segment_S, self.bin_S, self.shift_S, strict=True):
             if column in segment:
                 inside_N = segment[column].codes((value,)) == 0
                 logit_N[inside_N] += shift * (np.searchsorted(edge_E, logit_N[inside_N], "right") == bin_)
@@ -101,7 +108,7 @@ class Multicalibration(Calibrator):
         edge_E = np.array(fitted.edge_E)
         loss_S = [cells.loss(logit_C)]
         for column, value, bin_, shift in zip(
-            fitted.column_S, fitted.value_S, fitted.bin_S, fitted.shift_S, strict=True
+            fitted.column_S, fitted.segment_S, fitted.bin_S, fitted.shift_S, strict=True
         ):
             inside_C = cells.inside(column, value)
             logit_C[inside_C] += shift * (np.searchsorted(edge_E, logit_C[inside_C], "right") == bin_)
@@ -119,12 +126,14 @@ class Multicalibration(Calibrator):
             shift = cells.shift(logit_C, inside_C)
             logit_C[inside_C] += shift
             steps.append((column, value, bin_, shift))
-        column_S, value_S, bin_S, shift_S = zip(*steps, strict=True) if steps else ((), (), (), ())
+        column_S, segment_S, bin_S, shift_S = zip(*steps, strict=True) if steps else ((), (), (), ())
         return Corrections(
             whole=whole,
+            by_J=tuple(self.by),
+            value_J=tuple(cells.values[name] for name in self.by),
             edge_E=tuple(edge_E.tolist()),
             column_S=column_S,
-            value_S=value_S,
+            segment_S=segment_S,
             bin_S=bin_S,
             shift_S=shift_S,
         )
@@ -134,15 +143,16 @@ class _Cells:
     """Rows of equal score and segments, in an order of their own: sums do not depend on the order of the rows."""
 
     def __init__(self, rows: Rows, by: list[str]) -> None:
-        self._values = {name: tuple(sorted(rows.segment[name].value_K)) for name in by}
-        codes = [rows.segment[name].codes(self._values[name]) for name in by]
+        present = {name: np.unique(rows.segment[name].code_N[rows.weight_N > 0]) for name in by}
+        self.values = {n: tuple(sorted(rows.segment[n].value_K[c] for c in present[n] if c >= 0)) for n in by}
+        codes = [rows.segment[name].codes(self.values[name]) for name in by]
         keys, self._positive_C, negative_C = gather(rows, np.asarray(rows.score_N, np.float64), *codes)
         self.score_C, self._codes = keys[0], dict(zip(by, keys[1:], strict=True))
         self._weight_C = self._positive_C + negative_C
 
     def inside(self, column: str, value: str) -> np.ndarray:
         """Mask of a segment's cells."""
-        values = self._values[column]
+        values = self.values[column]
         return self._codes[column] == values.index(value) if value in values else np.zeros(len(self.score_C), bool)
 
     def loss(self, logit_C: np.ndarray) -> float:
@@ -175,7 +185,7 @@ class _Cells:
         if found is None or best <= norm.isf(LEVEL / 2 / num_tested):
             return None
         column, code, bin_ = found
-        return column, self._values[column][code], bin_, (self._codes[column] == code) & (bin_C == bin_)
+        return column, self.values[column][code], bin_, (self._codes[column] == code) & (bin_C == bin_)
 
     def shift(self, logit_C: np.ndarray, inside_C: np.ndarray) -> float:
         """A common shift of these cells: one Newton step from 0, with a normal prior, of at most 1."""

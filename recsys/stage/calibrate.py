@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 from scipy.special import expit
 
 from recsys import seed as seeds
-from recsys.calibrator import Calibrator, Rows, Selection, folds, order_kept, select
+from recsys.calibrator import Calibrator, Ordinal, Rows, Selection, folds, order_kept, select
 from recsys.scorer import output_for
 from recsys.stage._corpus import Corpus
+from recsys.stage._grades import grades
 from recsys.stage._job import Job, perform
 from recsys.stage._materialise import Map, materialise, with_probabilities
 from recsys.stage._segments import SegmentColumns, unseen
@@ -74,7 +75,7 @@ def _calibrate(job: CalibrateJob, folder: Folder) -> dict[str, Any]:
             log.info("calibrate   %s: no labels in this corpus", name)
             continue
         output = output_for(name, outputs)
-        frame, selection = _calibrate_target(job, labels, columns, name, output, learned=manifest["learned"])
+        frame, selection, ordinal = _calibrate_target(job, labels, columns, name, output, learned=manifest["learned"])
         frames.append(frame)
         maps[name] = Map(output=output, fitted=selection.fitted)
         chosen[name] = {
@@ -85,7 +86,8 @@ def _calibrate(job: CalibrateJob, folder: Folder) -> dict[str, Any]:
             "order": order_kept(selection.fitted, frame["score"].to_numpy(), columns.of(labels)),
             "without_segment": unseen(columns.of(top), selection.fitted.segments),
         }
-        folder.write_json(f"{name}.json", chosen[name] | {"calibrator": selection.fitted.to_json()})
+        written = {"calibrator": selection.fitted.to_json()} | ({"grades": ordinal.to_json()} if ordinal else {})
+        folder.write_json(f"{name}.json", chosen[name] | written)
         _tell(name, selection, chosen[name])
     if not frames:
         raise ValueError(
@@ -125,8 +127,8 @@ def join_scores(corpus: Corpus, scores: pa.Table) -> pa.Table:
 
 def _calibrate_target(
     job: CalibrateJob, labels: pa.Table, columns: SegmentColumns, name: str, output: str, *, learned: bool
-) -> tuple[pa.Table, Selection]:
-    """The target's CALIBRATED rows and its chosen calibrator.
+) -> tuple[pa.Table, Selection, Ordinal | None]:
+    """The target's CALIBRATED rows, its chosen calibrator, and the map to its grades where it has more than two.
 
     What the model learnt from would make its probabilities look surer than they are: where it learnt, train queries
     get the calibrator fitted on all the others.
@@ -160,8 +162,12 @@ def _calibrate_target(
     }
     if selection.fitted.gives_interval:
         columns_N |= {"probability_low": pa.array(low_N), "probability_high": pa.array(high_N)}
+    graded = grades(rows.score_N, labels["label"].to_numpy(), rows.weight_N, rows.fold_N, usable_N)
+    if graded is not None:
+        columns_N |= {column: pa.array(value_N) for column, value_N in graded[1].items()}
     kept = [n for n in labels.column_names if not n.startswith("score_")]
-    return CALIBRATED.conform(pa.table({n: labels[n] for n in kept} | columns_N)), selection
+    frame = CALIBRATED.conform(pa.table({n: labels[n] for n in kept} | columns_N))
+    return frame, selection, graded[0] if graded else None
 
 
 def _top(top: pa.Table, maps: dict[str, Map], model: str, columns: SegmentColumns) -> pa.Table:

@@ -38,7 +38,7 @@ def given_rows(rows):
 
 
 @every
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=ROWS, score_N=hn.arrays(np.float32, 50, elements=st.floats(-100, 100, width=32)))
 def test_any_rows_give_a_map_that_keeps_its_word_on_order_and_survives_json(calibrator, rows, score_N):
     fitted = calibrator.fit(given_rows(rows))
@@ -56,7 +56,7 @@ def test_any_rows_give_a_map_that_keeps_its_word_on_order_and_survives_json(cali
 
 
 @every
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(rows=ROWS, random=st.randoms())
 def test_the_order_of_the_rows_changes_no_bit(calibrator, rows, random):
     shuffled = random.sample(rows, len(rows))

@@ -101,6 +101,18 @@ def test_calibrated_holds_every_kept_score_by_the_map_fitted_on_all(tmp_path):
     assert rows["probability_click"].to_numpy().tobytes() == expected_N.tobytes()
 
 
+def test_overlapping_segments_are_materialised_too(tmp_path):
+    given = scored(tmp_path, table(shift=-3.0), "calibrator=[multicalibration]", "calibrator.multicalibration.by=[kind]")
+    calibrate(job("calibrate", *given, "materialise=true"))
+    told = calibration(tmp_path)
+    assert told["calibrator"]["value"] == [["search"]]
+    assert told["without_segment"] == {}
+    rows = pq.read_table(tmp_path / "runs/x/calibrated/labelled")
+    fitted = from_json(told["calibrator"])
+    expected_N = fitted.predict(rows["score_match"].to_numpy(), {"kind": Segments.of(np.array(["search"] * 3000))})
+    assert rows["probability_click"].to_numpy().tobytes() == expected_N.tobytes()
+
+
 def test_rows_kept_with_a_known_chance_count_for_those_that_were_not(tmp_path):
     whole = table(20_000, shift=0.0)
     rng = np.random.default_rng(5)
@@ -122,3 +134,29 @@ def test_a_chance_outside_0_and_1_is_refused_with_its_value(tmp_path, value, sho
     given = scored(tmp_path, table(300).append_column("inclusion_probability", chance), "calibrator=[platt]")
     with pytest.raises(ValueError, match=rf"inclusion_probability {shown} of query 'q0' and item 'i0'"):
         calibrate(job("calibrate", *given))
+
+
+def test_grades_get_their_probabilities_on_queries_held_out(tmp_path):
+    rng = np.random.default_rng(3)
+    score_N = rng.normal(0, 2, 4000)
+    at_least = expit(0.7 * score_N[:, None] - np.array([-1.0, 0.5, 2.0]))
+    graded = pa.table(
+        {
+            "query": [f"q{n % 100}" for n in range(4000)],
+            "item": [f"i{n}" for n in range(4000)],
+            "label": (rng.random(4000)[:, None] < at_least).sum(axis=1),
+            "score": score_N,
+        }
+    )
+    pq.write_table(graded, tmp_path / "scores.parquet")
+    given = [f"store.root={tmp_path}/runs", "name=x", "source=scored", f"source.path={tmp_path}/scores.parquet"]
+    prepare(job("prepare", *given, "target=[relevance]"))
+    score(job("score", *given[:2]))
+    calibrate(job("calibrate", *given[:2], "target=[relevance]", "calibrator=[platt]"))
+    rows = pq.read_table(tmp_path / "runs/x/calibration/calibrated.parquet")
+    probability_NG = np.stack([rows[f"grade_{g}"].to_numpy() for g in range(4)], axis=1)
+    np.testing.assert_allclose(probability_NG.sum(axis=1), 1, rtol=1e-9)
+    truth_N = expit(0.7 * rows["score"].to_numpy() - 0.5)
+    assert np.abs(probability_NG[:, 2:].sum(axis=1) - truth_N).mean() < 0.02
+    told = json.loads((tmp_path / "runs/x/calibration/relevance.json").read_text())["grades"]
+    assert (told["slope"], *told["cut"]) == pytest.approx((0.7, -1.0, 0.5, 2.0), abs=0.12)
