@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 from scipy.stats import norm
 
+from benchmarks import _parity_grades
 from benchmarks._parity import Parity
+from benchmarks._parity_fit import TIGHT, run_to_the_end
 from recsys.calibrator import (
     Bbq,
     Beta,
@@ -336,21 +337,6 @@ def lowest(feature_DV: np.ndarray, bounded_D: list[bool], case: Case) -> float:
     return run_to_the_end(loss, np.zeros(len(bounded_D)), [(0, None) if b else (None, None) for b in bounded_D])
 
 
-Loss = Callable[[np.ndarray], tuple[float, np.ndarray]]  # value and gradient
-
-
-def run_to_the_end(loss: Loss, at: np.ndarray, bounds: list[tuple[float | None, float | None]]) -> float:
-    """The lowest loss that L-BFGS-B finds, started again from where it stopped until that gains nothing."""
-    best = math.inf
-    for _ in range(50):
-        options = {"ftol": 0.0, "gtol": 0.0, "maxiter": 5000, "maxfun": 20000, "maxcor": 30}
-        found = minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        gained, at, best = best - found.fun, found.x, min(best, found.fun)
-        if gained < 1e-15:
-            break
-    return best
-
-
 def iterative(
     calibrator: Calibrator, features: Callable[[Case], tuple[np.ndarray, list[bool]]]
 ) -> Callable[[int], float]:
@@ -414,7 +400,7 @@ def spline(case: Case) -> tuple[np.ndarray, list[bool]]:
 
 def segment(seed: int) -> float:
     """Difference of the penalised losses, per observation, at the prior that was estimated: all segments together."""
-    case = draw(seed)
+    case = draw(seed, largest=40)
     rows, fitted = case.rows, Segment(by="shop").fit(case.rows)
     if not fitted.value_K:
         return 0.0
@@ -444,7 +430,6 @@ def segment(seed: int) -> float:
     return abs(loss(ours.ravel())[0] - run_to_the_end(loss, ours.ravel() * 0 + np.tile(mean, num), bounds))
 
 
-TIGHT = "scipy L-BFGS-B, to the end of float64"
 CASES: tuple[Parity, ...] = (
     Parity(name="identity", reference="math.exp", tolerance=CLOSED, difference=closed(Identity(), sigmoid)),
     Parity(name="temperature", reference=TIGHT, tolerance=ITERATIVE, difference=iterative(Temperature(), temperature)),
@@ -506,4 +491,5 @@ CASES: tuple[Parity, ...] = (
         tolerance=CLOSED,
         difference=closed(MULTI, multicalibration),
     ),
+    *_parity_grades.CASES,
 )

@@ -102,7 +102,9 @@ def test_calibrated_holds_every_kept_score_by_the_map_fitted_on_all(tmp_path):
 
 
 def test_overlapping_segments_are_materialised_too(tmp_path):
-    given = scored(tmp_path, table(shift=-3.0), "calibrator=[multicalibration]", "calibrator.multicalibration.by=[kind]")
+    given = scored(
+        tmp_path, table(shift=-3.0), "calibrator=[multicalibration]", "calibrator.multicalibration.by=[kind]"
+    )
     calibrate(job("calibrate", *given, "materialise=true"))
     told = calibration(tmp_path)
     assert told["calibrator"]["value"] == [["search"]]
