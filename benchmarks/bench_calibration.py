@@ -11,9 +11,11 @@
 """
 
 import argparse
+import contextlib
+import io
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -230,7 +232,7 @@ PEERS = {
     "netcal temperature": netcal("TemperatureScaling"),
     "netcal beta": netcal("BetaCalibration"),
     "netcal isotonic": netcal("IsotonicRegression"),
-    "netcal histogram": netcal("HistogramBinning", bins=15, equal_intervals=False),
+    "netcal histogram": netcal("HistogramBinning", bins=15),
     "netcal BBQ": netcal("BBQ"),
 }
 
@@ -297,13 +299,22 @@ def main() -> None:
     parser.add_argument("--run", type=Path, nargs="*", default=[], help="folders of finished runs")
     arguments = parser.parse_args()
     scenes = [scene(seed, 160 if arguments.quick else 400) for seed in range(20)]
-    rows = against_truth(scenes)
+    rows: list[dict[str, Any]] = []
+    for block in _blocks(scenes, arguments.run):
+        tell(block, None)
+        rows += block
+    if arguments.json:
+        with contextlib.redirect_stdout(io.StringIO()):  # told already
+            tell(rows, arguments.json)
+
+
+def _blocks(scenes: list[Scene], runs: list[Path]) -> Iterator[list[dict[str, Any]]]:
+    yield against_truth(scenes)
     one = scenes[0]
     for name, distort in SCORERS.items():
-        rows += against_peers(f"shop, {name}", one.rows(distort(one.right_N)), one.query_ids, one.query_N)
-    for folder in arguments.run:
-        rows += of_run(folder)
-    tell(rows, arguments.json)
+        yield against_peers(f"shop, {name}", one.rows(distort(one.right_N)), one.query_ids, one.query_N)
+    for folder in runs:
+        yield of_run(folder)
 
 
 if __name__ == "__main__":

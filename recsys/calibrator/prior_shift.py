@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.special import expit
 
 from recsys.calibrator._calibrator import Calibrator, Rows, Tally, tally
@@ -48,7 +48,8 @@ def estimate(counts: Tally, trained_rate: float) -> float:
         return least
     if slope(1 - least) >= 0:
         return 1 - least
-    return float(brentq(slope, least, 1 - least, xtol=1e-15, rtol=4 * np.finfo(float).eps))
+    found = root_scalar(slope, bracket=(least, 1 - least), method="brentq", xtol=1e-15, rtol=4 * np.finfo(float).eps)
+    return float(found.root)
 
 
 def _logit(rate: float) -> float:

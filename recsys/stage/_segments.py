@@ -1,6 +1,6 @@
 """The segments that calibrators ask for, from the columns of queries, items and labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,7 @@ class SegmentColumns:
         return found
 
 
-def unseen(segment: dict[str, Segments], fitted_values: dict[str, tuple[str, ...]]) -> dict[str, dict[str, int]]:
+def unseen(segment: Mapping[str, Segments], fitted_values: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, int]]:
     """Column -> value (or '(none)') -> rows that no fitted segment covers, so that they get the map for all."""
     told: dict[str, dict[str, int]] = {}
     for name, known in fitted_values.items():
