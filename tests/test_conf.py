@@ -12,6 +12,12 @@ from tests.compose import SMALL_SHOP, job
 CONF = Path(config.CONF)
 OPTIONS = [(group, name) for group, options in (config.ONE_OF | config.SOME_OF).items() for name in options]
 PATHS = {"chorus", "esci", "openbandit", "wands", "scored", "delimited", "parquet"}
+CALIBRATOR_KNOBS = {
+    "down_sampling": ("keep_rate=0.1",),
+    "prior_shift": ("trained_rate=0.5",),
+    "segment": ("by=kind",),
+    "multicalibration": ("by=[kind,category]",),
+}
 
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS, ids="=".join)
@@ -22,6 +28,7 @@ def test_every_option_composes(group, name):
     given += ["teacher.runs=[/somewhere]"] if name == "run" else []
     given += ["report.compare.runs=[/somewhere]"] if name == "compare" else []
     given += [f"report.experiment.{k}=x" for k in ("arm", "unit", "control") if name == "experiment"]
+    given += [f"calibrator.{name}.{knob}" for knob in CALIBRATOR_KNOBS.get(name, ())]
     value = getattr(job("pipeline", "name=x", chosen, *given), group)
     assert type(value[name] if group in config.SOME_OF else value).__name__.lower() == name.replace("_", "")
 

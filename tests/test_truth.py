@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from recsys import config
-from recsys.calibrator import Identity, Isotonic, Platt, Temperature, folds, select
+from recsys.calibrator import Identity, Isotonic, Platt, Rows, Temperature, folds, select
 from recsys.metric import Sample
 from recsys.metric.bootstrap import interval, poisson_weights
 from recsys.metric.ranking import auc
@@ -64,11 +64,14 @@ def test_calibration_removes_at_least_half_of_the_true_error(shops, scale, shift
         query_ids, query_N = np.unique(shop["query"], return_inverse=True)
         chosen = select(
             {"identity": Identity(), "temperature": Temperature(), "platt": Platt(), "isotonic": Isotonic()},
-            score_N=score_N,
-            positive_N=shop["positive"],
-            weight_N=np.ones(len(score_N)),
-            query_N=query_N,
-            fold_N=folds(query_ids.tolist(), 5, seed)[query_N],
+            Rows(
+                score_N=score_N,
+                positive_N=shop["positive"],
+                weight_N=np.ones(len(score_N)),
+                fold_N=folds(query_ids.tolist(), 5, seed)[query_N],
+                segment={},
+            ),
+            query_N,
         )
         before = true_error(score_N, shop["truth"], 1 / (1 + np.exp(-score_N.astype(float))))
         after = true_error(score_N, shop["truth"], chosen.probability_N)

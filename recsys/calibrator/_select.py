@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-from recsys.calibrator._calibrator import Calibrator, Fitted, check_finite
+from recsys.calibrator._calibrator import Calibrator, Fitted, Rows
 from recsys.calibrator.identity import Identity
 from recsys.metric.reliability import CLIP
 from recsys.seed import hash_ids, uniform
@@ -36,6 +36,8 @@ class Selection:
     reason: str
     candidates: list[Candidate]
     probability_N: np.ndarray  # float64, of the chosen one, each row by a map fitted without its query
+    low_N: np.ndarray  # of its interval, likewise; the probability itself where only a point is known
+    high_N: np.ndarray
     fitted: Fitted  # the chosen one, fitted on all rows
 
 
@@ -46,48 +48,37 @@ def folds(query_ids: list[str], num_folds: int, seed: int) -> np.ndarray:
     return (uniform(hash_ids(query_ids, seed)) * num_folds).astype(np.int64)
 
 
-def select(
-    candidates: dict[str, Calibrator],
-    *,
-    score_N: np.ndarray,
-    positive_N: np.ndarray,
-    weight_N: np.ndarray,
-    query_N: np.ndarray,
-    fold_N: np.ndarray,
-) -> Selection:
+def select(candidates: dict[str, Calibrator], rows: Rows, query_N: np.ndarray) -> Selection:
     """The simplest candidate that is not clearly worse than the best on queries it has not seen.
 
     `candidates` come from simple to complex. Best is the lowest held-out log-loss; the first candidate within one
     standard error of the paired difference per query is chosen (one-standard-error rule; Breiman et al., 1984).
-    `fold_N` is the fold of the row's query. Where nothing can be compared (one class, one fold), identity is chosen
-    and the reason says so. Raises ValueError without candidates, for values that are not numbers, or for a query in
-    two folds.
+    `rows.fold_N` is the fold of the row's query. Where nothing can be compared (one class, one fold), identity is
+    chosen and the reason says so. Raises ValueError without candidates, or for a query in two folds.
     """
     if not candidates:
         raise ValueError("calibrator has no candidates; name at least one, such as calibrator=[identity,platt]")
-    score_N, weight_N = np.asarray(score_N), np.asarray(weight_N, np.float64)
-    positive_N = np.asarray(positive_N, bool)
-    check_finite("score", score_N)
-    check_finite("weight", weight_N)
-    _check_folds(query_N, fold_N)
-    counted_N = weight_N > 0
-    if reason := _nothing_to_compare(positive_N[counted_N], fold_N[counted_N]):
-        identity = Identity().fit(score_N, positive_N, weight_N)
+    _check_folds(query_N, rows.fold_N)
+    if reason := _nothing_to_compare(rows.take(rows.weight_N > 0)):
+        identity = Identity().fit(rows)
+        probability_N = identity.predict(rows.score_N)
         unknown = [Candidate(name=name, log_loss=None, low=None, high=None) for name in candidates]
         return Selection(
             chosen="identity",
             reason=reason,
             candidates=unknown,
-            probability_N=identity.predict(score_N),
+            probability_N=probability_N,
+            low_N=probability_N,
+            high_N=probability_N,
             fitted=identity,
         )
 
-    order = np.lexsort((weight_N, positive_N, score_N))  # sorted once, every fit's own sorting is cheap
-    rows = score_N[order], positive_N[order], weight_N[order], fold_N[order]
-    probability_CN = np.empty((len(candidates), len(score_N)))
+    order = np.lexsort((rows.weight_N, rows.positive_N, rows.score_N))  # sorted once, every fit's own sorting is cheap
+    ordered = rows.take(order)
+    probability_CN = np.empty((len(candidates), len(rows)))
     for candidate, probability_N in zip(candidates.values(), probability_CN, strict=True):
-        probability_N[order] = _out_of_fold(candidate, *rows)
-    loss_CQ, weight_Q = _loss_by_query(probability_CN, positive_N, weight_N, query_N)
+        probability_N[order] = _out_of_fold(candidate, ordered)[0]
+    loss_CQ, weight_Q = _loss_by_query(probability_CN, rows, query_N)
     mean_C = loss_CQ.sum(axis=1) / weight_Q.sum()
     best = int(np.argmin(mean_C))
     excess_C = [_mean_and_error(loss_Q - loss_CQ[best], weight_Q) for loss_Q in loss_CQ]
@@ -100,12 +91,20 @@ def select(
             f"{names[best]} has a log-loss lower by only {excess_C[choice][0]:.2g}, within one standard error "
             f"({excess_C[choice][1]:.2g}) over queries: the simpler one is kept"
         )
+    chosen = candidates[names[choice]]
+    fitted = chosen.fit(rows)
+    low_N = high_N = probability_CN[choice]
+    if fitted.gives_interval:
+        low_N, high_N = np.empty(len(rows)), np.empty(len(rows))
+        _, low_N[order], high_N[order] = _out_of_fold(chosen, ordered)
     return Selection(
         chosen=names[choice],
         reason=reason,
         candidates=[_candidate(name, loss_Q, weight_Q) for name, loss_Q in zip(names, loss_CQ, strict=True)],
         probability_N=probability_CN[choice],
-        fitted=candidates[names[choice]].fit(score_N, positive_N, weight_N),
+        low_N=low_N,
+        high_N=high_N,
+        fitted=fitted,
     )
 
 
@@ -118,35 +117,33 @@ def _check_folds(query_N: np.ndarray, fold_N: np.ndarray) -> None:
         )
 
 
-def _nothing_to_compare(positive_N: np.ndarray, fold_N: np.ndarray) -> str:
-    if not len(positive_N):
+def _nothing_to_compare(rows: Rows) -> str:
+    if not len(rows):
         return "no labelled row"
-    if positive_N.all() or not positive_N.any():
-        return f"all {len(positive_N)} labelled rows are {'positive' if positive_N[0] else 'negative'}"
-    if len(np.unique(fold_N)) < 2:
+    if rows.positive_N.all() or not rows.positive_N.any():
+        return f"all {len(rows)} labelled rows are {'positive' if rows.positive_N[0] else 'negative'}"
+    if len(np.unique(rows.fold_N)) < 2:
         return "all labelled rows are in one fold: too few queries to hold some out"
     return ""
 
 
-def _out_of_fold(
-    candidate: Calibrator, score_N: np.ndarray, positive_N: np.ndarray, weight_N: np.ndarray, fold_N: np.ndarray
-) -> np.ndarray:
-    probability_N = np.empty(len(score_N))
-    for fold in np.unique(fold_N):
-        held_N = fold_N == fold
-        fitted = candidate.fit(score_N[~held_N], positive_N[~held_N], weight_N[~held_N])
-        probability_N[held_N] = fitted.predict(score_N[held_N])
-    return probability_N
+def _out_of_fold(candidate: Calibrator, rows: Rows) -> np.ndarray:
+    """Probability and ends of its interval, float64 (3, N), of each row by the map fitted on the other folds."""
+    said_3N = np.empty((3, len(rows)))
+    for fold in np.unique(rows.fold_N):
+        held_N = rows.fold_N == fold
+        held, fitted = rows.take(held_N), candidate.fit(rows.take(~held_N))
+        said_3N[0, held_N] = fitted.predict(held.score_N, held.segment)
+        said_3N[1:, held_N] = fitted.interval(held.score_N, held.segment)
+    return said_3N
 
 
-def _loss_by_query(
-    probability_CN: np.ndarray, positive_N: np.ndarray, weight_N: np.ndarray, query_N: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _loss_by_query(probability_CN: np.ndarray, rows: Rows, query_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     _, query_N = np.unique(query_N, return_inverse=True)
     clipped_CN = np.clip(probability_CN, CLIP, 1 - CLIP)
-    loss_CN = -np.log(np.where(positive_N, clipped_CN, 1 - clipped_CN)) * weight_N
+    loss_CN = -np.log(np.where(rows.positive_N, clipped_CN, 1 - clipped_CN)) * rows.weight_N
     loss_CQ = np.stack([_sum_by_query(loss_N, query_N) for loss_N in loss_CN])
-    weight_Q = _sum_by_query(weight_N, query_N)
+    weight_Q = _sum_by_query(rows.weight_N, query_N)
     return loss_CQ[:, weight_Q > 0], weight_Q[weight_Q > 0]
 
 

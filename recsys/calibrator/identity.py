@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from recsys.calibrator._calibrator import Calibrator
+from recsys.calibrator._calibrator import Calibrator, Rows
 from recsys.calibrator._fitted import Logistic
 
 
@@ -12,5 +10,5 @@ from recsys.calibrator._fitted import Logistic
 class Identity(Calibrator):
     """Believes the scorer: right for a model trained by log-loss on data like these."""
 
-    def fit(self, score_N: np.ndarray, positive_N: np.ndarray, weight_N: np.ndarray) -> Logistic:
+    def fit(self, rows: Rows) -> Logistic:
         return Logistic(slope=1.0, intercept=0.0)

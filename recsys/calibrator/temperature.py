@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.calibrator._calibrator import Calibrator, tally
+from recsys.calibrator._calibrator import Calibrator, Rows, tally
 from recsys.calibrator._fitted import Logistic
 from recsys.calibrator._newton import minimise
 
@@ -16,10 +16,10 @@ class Temperature(Calibrator):
     Fitted by log-loss to Platt's smoothed targets, so that scores that separate the classes keep a finite slope.
     """
 
-    def fit(self, score_N: np.ndarray, positive_N: np.ndarray, weight_N: np.ndarray) -> Logistic:
-        counts = tally(score_N, positive_N, weight_N)
+    def fit(self, rows: Rows) -> Logistic:
+        counts = tally(rows)
         spread = float(np.abs(counts.score_V).max())
         if spread == 0:  # a factor on zero changes nothing
             return Logistic(slope=1.0, intercept=0.0)
-        (slope,) = minimise(counts.score_V[None] / spread, counts, np.zeros(1)) / spread
-        return Logistic(slope=max(0.0, float(slope)), intercept=0.0)
+        (slope,) = minimise(counts.score_V[None] / spread, counts, np.zeros(1), np.zeros(1)) / spread
+        return Logistic(slope=float(slope), intercept=0.0)

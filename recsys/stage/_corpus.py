@@ -21,6 +21,10 @@ class Corpus:
         parts = [self.folder.join(name).read_table(p["name"], columns) for p in self._parts[name]]
         return pa.concat_tables(parts)
 
+    def columns(self, name: str) -> list[str]:
+        """Names of a table's columns."""
+        return self.folder.join(name).read_table(self._parts[name][0]["name"]).column_names
+
     def num_rows(self, name: str) -> int:
         return sum(p["rows"] for p in self._parts[name])
 

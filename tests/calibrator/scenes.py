@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
+from recsys.calibrator import Rows
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
@@ -15,6 +17,22 @@ class Scene:
     weight_N: np.ndarray
     query_N: np.ndarray
     truth_N: np.ndarray
+
+    def rows(self, fold_Q: np.ndarray) -> Rows:
+        """What calibrators are given, with the fold of each query."""
+        return rows(self.score_N, self.positive_N, self.weight_N, fold_N=fold_Q[self.query_N])
+
+
+def rows(score_N, positive_N, weight_N=None, *, fold_N=None, segment=None) -> Rows:
+    """Rows of one fold and no segment, each observed once, unless told otherwise."""
+    score_N = np.asarray(score_N, np.float32)
+    return Rows(
+        score_N=score_N,
+        positive_N=np.asarray(positive_N, bool),
+        weight_N=np.ones(len(score_N)) if weight_N is None else np.asarray(weight_N, np.float64),
+        fold_N=np.zeros(len(score_N), np.int64) if fold_N is None else fold_N,
+        segment=segment or {},
+    )
 
 
 def simulate(seed: int, *, num_queries: int = 80, scale: float = 1.0, shift: float = 0.0) -> Scene:

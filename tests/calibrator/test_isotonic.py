@@ -10,7 +10,7 @@ from tests.calibrator.scenes import single
 def fit(score, positive, weight=None):
     positive_N = np.array(positive, bool)
     weight_N = np.ones(len(positive_N)) if weight is None else np.array(weight, float)
-    return Isotonic().fit(np.array(score, np.float32), positive_N, weight_N)
+    return Isotonic().fit(scenes.rows(np.array(score, np.float32), positive_N, weight_N))
 
 
 def test_ties_are_gathered_first():  # scikit-learn#9484: [0, 1/3, 1/3, 1/3, 1], here with the ends kept off 0 and 1

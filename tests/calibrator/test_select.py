@@ -7,23 +7,21 @@ import pytest
 from scipy.special import expit
 from sklearn.model_selection import GroupKFold
 
-from recsys.calibrator import OPTIONS, Calibrator, Identity, Isotonic, Logistic, Platt, Temperature, folds, select
+from recsys.calibrator import Calibrator, Identity, Isotonic, Logistic, Platt, Temperature, folds, select
 from tests.calibrator import scenes
 
-ALL: dict[str, Calibrator] = {name: option() for name, option in OPTIONS.items()}
+ALL: dict[str, Calibrator] = {
+    "identity": Identity(),
+    "temperature": Temperature(),
+    "platt": Platt(),
+    "isotonic": Isotonic(),
+}
 
 
 def choose(scene, candidates=None, fold_Q=None):
     if fold_Q is None:
         fold_Q = folds([f"query {q}" for q in range(scene.query_N.max() + 1)], 5, 3)
-    return select(
-        ALL if candidates is None else candidates,
-        score_N=scene.score_N,
-        positive_N=scene.positive_N,
-        weight_N=scene.weight_N,
-        query_N=scene.query_N,
-        fold_N=fold_Q[scene.query_N],
-    )
+    return select(ALL if candidates is None else candidates, scene.rows(fold_Q), scene.query_N)
 
 
 def error(probability_N, scene):
@@ -76,7 +74,7 @@ def test_losses_are_those_of_held_out_queries():
     expected = np.empty(len(scene.score_N))
     for fold in range(4):
         held = fold_Q[scene.query_N] == fold
-        fitted = Platt().fit(scene.score_N[~held], scene.positive_N[~held], scene.weight_N[~held])
+        fitted = Platt().fit(scenes.rows(scene.score_N[~held], scene.positive_N[~held], scene.weight_N[~held]))
         expected[held] = fitted.predict(scene.score_N[held])
     np.testing.assert_allclose(selection.probability_N, expected, rtol=1e-12)
     (candidate,) = selection.candidates
@@ -85,7 +83,7 @@ def test_losses_are_those_of_held_out_queries():
     assert candidate.log_loss is not None
     assert candidate.log_loss == pytest.approx(scenes.log_loss(expected, scene.positive_N, scene.weight_N))
     assert candidate.low < candidate.log_loss < candidate.high
-    assert selection.fitted == Platt().fit(scene.score_N, scene.positive_N, scene.weight_N)
+    assert selection.fitted == Platt().fit(scenes.rows(scene.score_N, scene.positive_N, scene.weight_N))
 
 
 def test_the_order_of_the_rows_changes_nothing():
@@ -158,12 +156,6 @@ def test_wrong_rows_are_an_error():
     wrong = scenes.Scene(**(vars(scene) | {"score_N": np.where(scene.query_N == 3, np.nan, scene.score_N)}))
     with pytest.raises(ValueError, match="score nan"):
         choose(wrong, {"identity": Identity()})
+    wrong = scenes.rows(scene.score_N, scene.positive_N, fold_N=np.arange(len(scene.score_N)) % 5)
     with pytest.raises(ValueError, match="fold by query"):
-        select(
-            ALL,
-            score_N=scene.score_N,
-            positive_N=scene.positive_N,
-            weight_N=scene.weight_N,
-            query_N=scene.query_N,
-            fold_N=np.arange(len(scene.score_N)) % 5,
-        )
+        select(ALL, wrong, scene.query_N)
