@@ -83,7 +83,7 @@ def after(
     low = np.clip(predict(edge_C[full]), clip, 1 - clip)
     high = np.clip(predict(np.minimum(upper_C, np.float32(highest))[full]), clip, 1 - clip)
     if (high < low).any():
-        raise ValueError("the map of scores to probabilities decreases somewhere; only an order-preserving one is known")
+        raise ValueError("the map of scores to probabilities decreases somewhere; use one that preserves order")
     middle, total = (low + high) / 2, float(n.sum() + p.sum())
     if total == 0:
         return dict.fromkeys(("log_loss", "brier", "ece"), NOTHING)

@@ -107,7 +107,7 @@ class Builder:
             code = codes[cut.column]
             expected = sample.num_queries if cut.axis == "query" else len(sample)
             assert len(code) == expected, f"{cut.column}: {len(code)} codes for {expected}"
-            if code.size and not (0 <= int(code.min()) and int(code.max()) < len(cut.values)):
+            if code.size and not (int(code.min()) >= 0 and int(code.max()) < len(cut.values)):
                 raise ValueError(f"cut by {cut.column} has {len(cut.values)} values, but a row has number {code.max()}")
         probability_N, weight_N = sample.probability_N, sample.weight_N
         if not ((probability_N >= 0) & (probability_N <= 1)).all():
@@ -116,7 +116,9 @@ class Builder:
         if weight_N.size and weight_N.min() < 1 / WEIGHT_UNIT:
             raise ValueError(f"weight {weight_N.min()} is below 2^-20, the unit of weights; multiply them all")
         if not float(weight_N.sum()) * -np.log(CLIP) < MOST:
-            raise ValueError(f"weights of one shard add up to {weight_N.sum():g}; divide them all, or use smaller shards")
+            raise ValueError(
+                f"weights of one shard add up to {weight_N.sum():g}; divide them all, or use smaller shards"
+            )
 
     def _count_rows(self, shard: "_Shard", start: int, num_values: int, code_N: np.ndarray | None) -> None:
         """Histograms and bins of slices start ... start + num_values - 1."""
@@ -250,9 +252,7 @@ def _measured(pairs: PairSet, shard: _Shard, query_N: np.ndarray | None, num_que
     most_Q = 2.0 * ranked.num_positive * (ranked.num_pairs - ranked.num_positive)
     auc_Q = np.divide(most_Q - ranked.auc_lost, most_Q, out=np.zeros(num_queries), where=most_Q > 0)
     unit = shard.unit_N[0]
-    return _Measured(
-        ranked=ranked, auc_Q=auc_Q, positive_Q=ranked.num_positive * unit, total_Q=ranked.num_pairs * unit
-    )
+    return _Measured(ranked=ranked, auc_Q=auc_Q, positive_Q=ranked.num_positive * unit, total_Q=ranked.num_pairs * unit)
 
 
 def _pairs(sample: Sample, shard: _Shard) -> tuple[PairSet, np.ndarray | None]:
@@ -261,7 +261,7 @@ def _pairs(sample: Sample, shard: _Shard) -> tuple[PairSet, np.ndarray | None]:
     Several rows of a pair are merged: the gain is the weighted mean, it is positive if any row is.
     """
     item_N = sample.item_N
-    if item_N.size and not (0 <= int(item_N.min()) and int(item_N.max()) < 1 << 32):
+    if item_N.size and not (int(item_N.min()) >= 0 and int(item_N.max()) < 1 << 32):
         item_N = np.unique(item_N, return_inverse=True)[1]
     pair_N = (sample.query_N << 32) | item_N
     ordered = np.sort(pair_N)

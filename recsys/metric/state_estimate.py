@@ -91,7 +91,6 @@ class Estimates:
                 return _over(self._sum("auc by positives"), self._sum("positives of auc"))
             case "gauc_queries":
                 return _over(self._sum("auc by query"), self._sum("both"))
-        weight_SBR, positive_SBR, predicted_SBR = self._bins
         weight, positive, predicted = (total.sum(axis=1) for total in self._bins)
         match name:
             case "mean_probability":
@@ -101,6 +100,7 @@ class Estimates:
             case "calibration_ratio":
                 return _over(predicted, positive)
             case "ece":
+                _, positive_SBR, predicted_SBR = self._bins
                 return _over(np.abs(predicted_SBR - positive_SBR).sum(axis=1), weight)
             case "log_loss":
                 return _over(self._sum("loss"), weight)
@@ -152,7 +152,8 @@ def _average_precision(cells: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 
 def _ks(cells: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    share = [_over(np.cumsum(cell_KR, axis=0), np.broadcast_to(cell_KR.sum(axis=0), cell_KR.shape)) for cell_KR in cells]
+    below = [np.cumsum(cell_KR, axis=0) for cell_KR in cells]
+    share = [_over(below_KR, np.broadcast_to(below_KR[-1], below_KR.shape)) for below_KR in below]
     return np.abs(share[0] - share[1]).max(axis=0)
 
 

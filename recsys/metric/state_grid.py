@@ -45,8 +45,10 @@ class Grid:
     coarse_C: np.ndarray  # int64, ascending from 0 without gaps: the coarse cell of each fine cell
 
     def __post_init__(self) -> None:
-        assert self.first_C[0] == 0 and (np.diff(self.first_C) > 0).all()
-        assert self.coarse_C[0] == 0 and np.isin(np.diff(self.coarse_C), (0, 1)).all()
+        assert self.first_C[0] == 0
+        assert (np.diff(self.first_C) > 0).all()
+        assert self.coarse_C[0] == 0
+        assert np.isin(np.diff(self.coarse_C), (0, 1)).all()
         if len(self.first_C) > 1 << 16:
             raise ValueError(f"a grid of {len(self.first_C)} cells is too fine; use at most 65,536")
 
