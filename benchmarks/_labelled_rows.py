@@ -1,5 +1,6 @@
-"""Labelled rows of any number as Parquet files, from a seed, a chunk at a time; and the tables their slices come from."""
+"""Labelled rows of any number as Parquet files, from a seed, chunk by chunk; and the tables of their slices."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def write(folder: Path, num_rows: int, num_files: int, seed: int = 0) -> tuple[l
     item_I = rng.normal(size=NUM_ITEMS).astype(np.float32) / 2
     edges = np.linspace(0, num_queries, num_files + 1).astype(int)
     paths = []
-    for number, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (start, stop) in enumerate(itertools.pairwise(edges)):
         paths.append(str(folder / f"rows-{number:03d}.parquet"))
         writer = None
         for first in range(start, stop, CHUNK):

@@ -9,6 +9,7 @@ A state takes 8 S (G (M + 3 B + 2 K) + 2 C) + 8 Q bytes, however many rows it ha
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -132,7 +133,7 @@ class State:
         Raises ValueError if the layouts differ, if a query has rows in both, or if a sum would overflow.
         """
         if self.layout is not other.layout and self.layout.told() != other.layout.told():
-            raise ValueError("states of different layouts (slices, grid, groups, seed, k) cannot be added")
+            raise ValueError(OTHER_LAYOUT)
         added = {name: getattr(self, name) + getattr(other, name) for name in ADDED}
         for name, value in added.items():
             check_size(name, value)
@@ -141,6 +142,24 @@ class State:
         check_whole(hashes)
         single_C = merge_single(self.single_C, other.single_C)
         return replace(self, **added, single_C=single_C, query_hash_Q=hashes)
+
+    @classmethod
+    def sum_of(cls, layout: Layout, states: Iterable["State"]) -> "State":
+        """The state of all, as `merged` makes it, in the memory of one and of the one at hand."""
+        total, hashes = cls.empty(layout), [np.zeros(0, np.uint64)]
+        single_C = total.single_C
+        for state in states:
+            if state.layout is not layout and state.layout.told() != layout.told():
+                raise ValueError(OTHER_LAYOUT)
+            for name in ADDED:
+                array = getattr(total, name)
+                array += getattr(state, name)
+                check_size(name, array)
+            single_C = merge_single(single_C, state.single_C)
+            hashes.append(state.query_hash_Q)
+        hash_Q = np.sort(np.concatenate(hashes))
+        check_whole(hash_Q)
+        return replace(total, single_C=single_C, query_hash_Q=hash_Q)
 
     def equals(self, other: "State") -> bool:
         """Whether both are the same bits."""
@@ -181,6 +200,7 @@ class State:
         )
 
 
+OTHER_LAYOUT = "states of different layouts (slices, grid, groups, seed, k) cannot be added"
 ADDED = ("sum_MSG", "bin_3SGB", "coarse_SGK2", "fine_SC2")
 
 

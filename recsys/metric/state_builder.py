@@ -11,7 +11,9 @@ from recsys import seed
 from recsys.metric._sample import Sample
 from recsys.metric.reliability import CLIP
 from recsys.metric.state import (
+    ADDED,
     EMPTY,
+    LARGEST,
     MIXED,
     SUMS,
     VALUE_UNIT,
@@ -36,6 +38,7 @@ class Builder:
     layout: Layout
     _state: State = field(init=False)
     _hashes: list[np.ndarray] = field(init=False, default_factory=list)
+    _bound: float = field(init=False, default=0.0)  # of every sum
 
     def __post_init__(self) -> None:
         self._state = State.empty(self.layout)
@@ -91,8 +94,12 @@ class Builder:
             regrouped = pairs.regrouped(part_N if row_P is None else part_N[row_P])
             part = _measured(regrouped, shard, None if plain else part_N, len(present_W), self.layout.k)
             self._add_ranking(part, index_W)
-        for name in ("sum_MSG", "bin_3SGB", "coarse_SGK2", "fine_SC2"):
-            check_size(name, getattr(self._state, name))
+        self._bound += max(
+            shard.unit_N.sum() * (VALUE_UNIT / WEIGHT_UNIT), float(shard.loss_N.sum()), len(sample) * VALUE_UNIT
+        )
+        if self._bound > LARGEST:  # no sum of anything is larger than that; else they are looked at
+            for name in ADDED:
+                check_size(name, getattr(self._state, name))
 
     def _without_zeros(self, sample: Sample, codes: dict[str, np.ndarray]) -> tuple[Sample, dict[str, np.ndarray]]:
         if not (sample.weight_N >= 0).all():

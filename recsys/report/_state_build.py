@@ -13,7 +13,7 @@ from recsys import seed as seeds
 from recsys.metric.state import WEIGHT_UNIT, Layout, State
 from recsys.metric.state_builder import Builder
 from recsys.metric.state_grid import NUM_PREFIXES, Grid, order_key, survey
-from recsys.report._labelled import Labelled, Span, hashes, shard_of, shards
+from recsys.report._labelled import SHARD_ROWS, Labelled, Span, hashes, shard_of, shards
 from recsys.report._state_cuts import Cutter, Places, count_values, cut_table, row_values
 from recsys.target import Target
 
@@ -59,7 +59,9 @@ def survey_span(
     names += [n for n in (labelled.item, labelled.weight) if items is not None and n is not None]
     file = labelled.open(span.path, [labelled.item, *by_row])
     groups = list(range(span.start, span.stop))
-    for batch in file.iter_batches(1 << 19, row_groups=groups, columns=list(dict.fromkeys(names)), use_threads=False):
+    for batch in file.iter_batches(
+        SHARD_ROWS, row_groups=groups, columns=list(dict.fromkeys(names)), use_threads=False
+    ):
         table = pa.Table.from_batches([batch])
         positive_N = np.asarray(target.positive(table[labelled.label].to_numpy().astype(np.float64)), bool)
         found.count_P2 += survey(order_key(table[labelled.score].to_numpy()), positive_N)

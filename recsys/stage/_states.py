@@ -62,9 +62,9 @@ def evaluate(
     log.info("states      %d rows, %d slices, %.0f MB a state", num_rows, len(layout.slices), layout.num_bytes / 1e6)
     del found
     common = ray.put((labelled, target, cutter, layout, folder))
-    state = State.empty(layout)
-    for name in sorted(_over(_Counter, common, pieces, workers)):
-        state = state.merged(State.from_table(folder.read_table(name)))
+    names = sorted(_over(_Counter, common, pieces, workers))
+    del common
+    state = State.sum_of(layout, (State.from_table(folder.read_table(name)) for name in names))
     return Evaluated(state=state, cutter=cutter)
 
 

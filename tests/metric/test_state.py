@@ -114,6 +114,7 @@ def test_the_same_bits_for_any_shards_order_and_tree(seed, num_parts, tree):
         moved = {n: c if n == "kind" else c[order] for n, c in codes.items()}
         parts.append(states.count(mixed, moved, layout, queries[part_Q == part]))
     tree.shuffle(parts)
+    assert State.sum_of(layout, parts).equals(whole)
     while len(parts) > 1:
         one = parts.pop(tree.randrange(len(parts)))
         other = parts.pop(tree.randrange(len(parts)))
@@ -165,6 +166,8 @@ def test_a_query_in_two_shards_is_an_error():
 def test_states_of_other_layouts_do_not_add():
     with pytest.raises(ValueError, match="different layouts"):
         State.empty(states.layout(k=3)).merged(State.empty(states.layout(k=4)))
+    with pytest.raises(ValueError, match="different layouts"):
+        State.sum_of(states.layout(k=3), [State.empty(states.layout(k=4))])
 
 
 def test_sums_that_would_overflow_are_an_error():
