@@ -51,6 +51,7 @@ def main() -> None:
         score="score",
         probability=None,
         weight=None,
+        where=(),
     )
     target = Click(name="click")
     found = evaluate(

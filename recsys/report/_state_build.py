@@ -55,22 +55,22 @@ def survey_span(
 ) -> Survey:
     """Surveys the row groups of a span. `items` where observations of items are to be counted."""
     found = Survey()
-    names = [labelled.score, labelled.label, *by_row]
+    names = [labelled.score, labelled.label, *by_row, *labelled.filtered]
     names += [n for n in (labelled.item, labelled.weight) if items is not None and n is not None]
     file = labelled.open(span.path, [labelled.item, *by_row])
     groups = list(range(span.start, span.stop))
     for batch in file.iter_batches(
         SHARD_ROWS, row_groups=groups, columns=list(dict.fromkeys(names)), use_threads=False
     ):
-        table = pa.Table.from_batches([batch])
+        everything, table = pa.Table.from_batches([batch]), labelled.chosen(batch)
         positive_N = np.asarray(target.positive(table[labelled.label].to_numpy().astype(np.float64)), bool)
         found.count_P2 += survey(order_key(table[labelled.score].to_numpy()), positive_N)
         for name in by_row:
             found.values[name] = found.values.get(name, Counter()) + count_values(table[name])
         if items is not None:
-            weight_N = 1.0 if labelled.weight is None else table[labelled.weight].to_numpy()
-            unit_N = np.rint(np.broadcast_to(weight_N, len(table)) * WEIGHT_UNIT).astype(np.int64)
-            place_N = items.of(table[labelled.item].combine_chunks())
+            weight_N = 1.0 if labelled.weight is None else everything[labelled.weight].to_numpy()
+            unit_N = np.rint(np.broadcast_to(weight_N, len(everything)) * WEIGHT_UNIT).astype(np.int64)
+            place_N = items.of(everything[labelled.item].combine_chunks())
             if found.weight_X is None:
                 found.weight_X = np.zeros(items.num, np.int64)
             np.add.at(found.weight_X, place_N[place_N >= 0], unit_N[place_N >= 0])
@@ -82,6 +82,11 @@ def design(found: Survey, dials: Dials, queries: pa.Table | None, items: pa.Tabl
     shared = {"named": dials.named, "max_values": dials.max_values, "seed": dials.seed}
     observed_X = None if found.weight_X is None else found.weight_X / WEIGHT_UNIT
     rows = {name: row_values(found.values[name], dials.max_values)[0] for name in dials.by_row}
+    homes = [set(t.column_names) for t in (queries, items) if t is not None] + [set(dials.by_row)]
+    twice = {n for home in homes for n in home if sum(n in names for names in homes) > 1}
+    if clash := sorted(twice & set(dials.by_row)):
+        raise ValueError(f"column {clash[0]!r} is in the rows and in a table of slices; rename one of them")
+    shared["elsewhere"] = frozenset(twice)
     cutter = Cutter(
         queries=None if queries is None else cut_table(queries, "query", **shared),
         items=None if items is None else cut_table(items, "item", observed_X=observed_X, **shared),

@@ -94,12 +94,14 @@ def cut_table(
     named: tuple[str, ...],
     max_values: int,
     seed: int,
+    elsewhere: frozenset[str] = frozenset(),
     observed_X: np.ndarray | None = None,
 ) -> CutTable:
     """Cuts of a table whose key is `query_id` or `item_id`: head, torso and tail of its traffic, category, brand,
     price, kind, locale, the named columns, and every text column of few values.
 
-    `observed_X` stands for the popularity of items where no column says it. Rare values become 'other'.
+    `observed_X` stands for the popularity of items where no column says it. Rare values become 'other'. A column whose
+    name is found `elsewhere` too is called after its table.
     """
     cuts, codes, skipped, merged = [], {}, {}, {}
     key, traffic = f"{axis}_id", TRAFFIC[axis]
@@ -122,6 +124,7 @@ def cut_table(
             skipped |= {name: found} if found else {}
             continue
         values, code_X, *rest = found
+        name = f"{axis}_{name}" if name in elsewhere else name
         if NONE not in values:
             values = [*values, NONE]
         cuts.append(Cut(column=name, axis=axis, values=tuple(values)))
@@ -205,15 +208,18 @@ def _codes_of(column: pa.ChunkedArray, values: tuple[str, ...]) -> np.ndarray:
 def _texts(array: pa.ChunkedArray, max_values: int, *, wanted: bool) -> tuple[list[str], np.ndarray, int] | str:
     """(values, code_X, values that became 'other'), or why there is no cut; no reason for a column nobody asked for."""
     coded = array.cast(pa.string()).combine_chunks().fill_null(NONE).dictionary_encode()
-    values, code_X = coded.dictionary.to_pylist(), coded.indices.to_numpy()
-    if len(values) > max_values and not wanted:
+    code_X = coded.indices.to_numpy()
+    if len(coded.dictionary) > max_values and not wanted:
         return ""
-    if len(values) < 2:
+    if len(coded.dictionary) < 2:
         return "all rows have the same value"
-    counts = Counter(dict(zip(values, np.bincount(code_X, minlength=len(values)).tolist(), strict=True)))
-    kept, num_other = row_values(counts, max_values)
-    number = {value: place for place, value in enumerate(kept[:-1])}
-    new_V = np.array([number.get(value, len(kept) - 1) for value in values])
+    counted = pa.table({"value": coded.dictionary, "count": np.bincount(code_X, minlength=len(coded.dictionary))})
+    first = counted.sort_by([("count", "descending"), ("value", "ascending")]).slice(0, max_values).to_pydict()
+    kept, num_other = row_values(Counter(dict(zip(first["value"], first["count"], strict=True))), max_values)
+    if len(counted) > max_values:
+        kept = tuple(sorted(first["value"][: max_values - 1]))
+        kept, num_other = (*kept, _unused(OTHER, np.array(kept, object))), len(counted) - len(kept)
+    new_V = pc.fill_null(pc.index_in(coded.dictionary, value_set=pa.array(kept[:-1])), len(kept) - 1).to_numpy()
     return list(kept if num_other else kept[:-1]), new_V[code_X], num_other
 
 
