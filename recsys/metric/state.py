@@ -22,9 +22,10 @@ WEIGHT_UNIT, VALUE_UNIT = 2.0**20, 2.0**32
 LARGEST = 1 << 62  # no sum may come near the end of int64
 AXES = ("query", "item", "label")
 COUNTS = ("queries", "gaining", "positive", "both", "pairs")  # queries with a row, a gain, ...; pairs
-VALUES = ("loss", "brier", "ndcg", "random ndcg", "mrr", "random mrr", "recall", "random recall", "map")
+VALUES = ("loss", "brier", "ndcg", "random ndcg", "mrr", "random mrr", "recall", "random recall")
+FURTHER = ("precision", "hit_rate", "map")
 AUCS = ("auc by weight", "weight of auc", "auc by positives", "positives of auc", "auc by query")
-SUMS = COUNTS + VALUES + AUCS
+SUMS = COUNTS + VALUES + FURTHER + AUCS
 EMPTY, MIXED = -1, -2  # of a cell: no score yet, several different ones
 
 

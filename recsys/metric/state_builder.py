@@ -13,6 +13,7 @@ from recsys.metric.reliability import CLIP
 from recsys.metric.state import (
     ADDED,
     EMPTY,
+    FURTHER,
     LARGEST,
     MIXED,
     SUMS,
@@ -171,8 +172,9 @@ class Builder:
             self._add(name, index_Q, has_Q.astype(np.int64))
         self._add("pairs", index_Q, ranked.num_pairs)
         values = (ranked.ndcg, ranked.ndcg_random, ranked.mrr, ranked.mrr_random, ranked.recall, ranked.recall_random)
-        names = ("ndcg", "random ndcg", "mrr", "random mrr", "recall", "random recall", "map")
-        for name, value_Q in zip(names, (*values, ranked.map), strict=True):
+        names = ("ndcg", "random ndcg", "mrr", "random mrr", "recall", "random recall", *FURTHER)
+        further = (ranked.precision, ranked.hit_rate, ranked.map)
+        for name, value_Q in zip(names, (*values, *further), strict=True):
             self._add(name, index_Q, _fixed(value_Q))
         total_Q, positive_Q = np.where(both_Q, found.total_Q, 0), np.where(both_Q, found.positive_Q, 0)
         self._add("auc by weight", index_Q, _fixed(total_Q / WEIGHT_UNIT * found.auc_Q))

@@ -14,8 +14,9 @@ from recsys.metric import state_bracket
 from recsys.metric.bootstrap import poisson_weights
 from recsys.metric.state import SUMS, VALUE_UNIT, WEIGHT_UNIT, State
 
-MEANS = {"ndcg": "gaining", "mrr": "positive", "recall": "positive", "map": "positive"}  # value -> who has one
-HISTOGRAM = ("auc", "pr_auc", "ks")  # metrics with a bracket
+MEANS = {"ndcg": "gaining"} | dict.fromkeys(("mrr", "recall", "hit_rate", "map"), "positive")  # value -> who has one
+MEANS["precision"] = "queries"
+HISTOGRAM = ("auc", "average_precision", "ks")  # metrics with a bracket
 LOW_BITS = 26  # of an integer: so that weighted sums of its two halves are exact in float64
 
 
@@ -39,9 +40,9 @@ class Estimates:
     def names(self) -> tuple[str, ...]:
         """Every metric that `of` knows."""
         random = tuple(f"random {name}" for name in ("ndcg", "mrr", "recall"))
-        gauc = ("gauc", "gauc_positives", "gauc_queries")
+        gauc = ("gauc", "gauc_by_positives", "gauc_unweighted")
         rates = ("mean_probability", "positive_rate", "calibration_ratio", "ece", "log_loss", "brier")
-        return (*MEANS, *random, *gauc, *HISTOGRAM, *rates, "normalized_entropy")
+        return (*MEANS, *random, *gauc, *HISTOGRAM, *rates, "normalised_entropy")
 
     @cached_property
     def num_groups_S(self) -> np.ndarray:
@@ -87,9 +88,9 @@ class Estimates:
         match name:
             case "gauc":
                 return _over(self._sum("auc by weight"), self._sum("weight of auc"))
-            case "gauc_positives":
+            case "gauc_by_positives":
                 return _over(self._sum("auc by positives"), self._sum("positives of auc"))
-            case "gauc_queries":
+            case "gauc_unweighted":
                 return _over(self._sum("auc by query"), self._sum("both"))
         weight, positive, predicted = (total.sum(axis=1) for total in self._bins)
         match name:
@@ -114,7 +115,11 @@ class Estimates:
     def _histogram(self, name: str) -> Estimate:
         """The value of fine cells; replicates differ from it as they do on coarse cells."""
         state = self.state
-        prove = {"auc": state_bracket.auc, "pr_auc": state_bracket.average_precision, "ks": state_bracket.ks}[name]
+        prove = {
+            "auc": state_bracket.auc,
+            "average_precision": state_bracket.average_precision,
+            "ks": state_bracket.ks,
+        }[name]
         tied_C = state.single_C >= 0
         bracket_S3 = np.array([prove(cells_C2[:, 0], cells_C2[:, 1], tied_C) for cells_C2 in state.fine_SC2])
         value_SR = np.stack([_RESAMPLED[name](weighted_cells(c, self._weight_GR)) for c in state.coarse_SGK2])
@@ -157,7 +162,7 @@ def _ks(cells: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return np.abs(share[0] - share[1]).max(axis=0)
 
 
-_RESAMPLED = {"auc": _auc, "pr_auc": _average_precision, "ks": _ks}
+_RESAMPLED = {"auc": _auc, "average_precision": _average_precision, "ks": _ks}
 
 
 def _over(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -62,6 +62,8 @@ class Ranked:
     mrr_random: np.ndarray
     recall: np.ndarray
     recall_random: np.ndarray
+    precision: np.ndarray
+    hit_rate: np.ndarray
     map: np.ndarray  # average precision in expectation over random order of ties
     auc_lost: np.ndarray  # int64: (positive, negative) pairs in wrong order, in halves
 
@@ -104,6 +106,8 @@ def rank(pairs: PairSet, num_queries: int, k: int) -> Ranked:
         mrr=_first_rank(above_X, tied_X, equal_X, first_Q, has_Q),
         mrr_random=_reciprocal(np.zeros(has_Q.sum(), np.int64), num_Q[has_Q], num_positive_Q[has_Q], has_Q),
         recall=_over(found_Q, num_positive_Q),
+        precision=found_Q / k,
+        hit_rate=_hit(above_X, tied_X, equal_X, first_Q, has_Q, k),
         recall_random=np.where(has_Q, np.minimum(_over(np.full(num_queries, float(k)), num_Q), 1.0), 0.0),
         map=_over(
             np.bincount(query_X, _precision(above_X, tied_X, ahead_X, equal_X), num_queries),
@@ -220,6 +224,23 @@ def _first_rank(
 ) -> np.ndarray:
     first = first_Q[has_Q]
     return _reciprocal(above_X[first], tied_X[first], equal_X[first], has_Q)
+
+
+def _hit(
+    above_X: np.ndarray, tied_X: np.ndarray, equal_X: np.ndarray, first_Q: np.ndarray, has_Q: np.ndarray, k: int
+) -> np.ndarray:
+    """Chance that a positive of the best group with one is among the first k: 1 - that all its places there go to
+    others, (t - m - j) / (t - j) for j = 0 ... (hypergeometric)."""
+    first = first_Q[has_Q]
+    above_H, tied_H, positive_H = above_X[first], tied_X[first], equal_X[first]
+    places_H = np.clip(k - above_H, 0, tied_H)
+    missed_H = np.where(places_H > 0, (tied_H - positive_H) / tied_H, 1.0)
+    for place in range(1, int(places_H.max(initial=0))):
+        here = np.flatnonzero(places_H > place)
+        missed_H[here] *= np.maximum(tied_H[here] - positive_H[here] - place, 0) / (tied_H[here] - place)
+    value_Q = np.zeros(len(has_Q))
+    value_Q[has_Q] = 1 - missed_H
+    return value_Q
 
 
 def _reciprocal(above_H: np.ndarray, tied_H: np.ndarray, positive_H: np.ndarray, has_Q: np.ndarray) -> np.ndarray:

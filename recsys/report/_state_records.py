@@ -27,16 +27,16 @@ FURTHER = (  # name, needs, pool, scale, better, definition
         "Average precision within a query, mean over those with a positive.",
     ),
     (
-        "gauc_positives",
+        "gauc_by_positives",
         "both",
         "judged",
         "logit",
         "higher",
         "AUC within a query, averaged by its positives; queries of one class do not count.",
     ),
-    ("gauc_queries", "both", "judged", "logit", "higher", "AUC within a query, mean over queries of both classes."),
+    ("gauc_unweighted", "both", "judged", "logit", "higher", "AUC within a query, mean over queries of both classes."),
     (
-        "pr_auc",
+        "average_precision",
         "row",
         "judged",
         "logit",
@@ -46,7 +46,7 @@ FURTHER = (  # name, needs, pool, scale, better, definition
     ),
     ("ks", "row", "judged", "logit", "higher", "Largest distance of the score distributions of the two classes."),
     (
-        "normalized_entropy",
+        "normalised_entropy",
         "row",
         "probability",
         "log",
@@ -116,9 +116,12 @@ def known(k: int, gain: str) -> list[tuple[Measure, str]]:
     """Measures of a state and the name it has there."""
     names = {f"ndcg@{k}": "ndcg", f"recall@{k}": "recall"}
     names |= {n: n for n in ("mrr", "auc", "gauc", "log_loss", "brier", "ece", "mean_probability", "positive_rate")}
+    names |= {f"precision@{k}": "precision", f"hit_rate@{k}": "hit_rate"} | {name: name for name, *_ in FURTHER}
     named = {measure.name: measure for measure in measures(k, gain)}
     found = [(named[name], inside) for name, inside in names.items() if name in named]
     for name, needs, pool, scale, better, definition in FURTHER:
+        if name in named:
+            continue
         own = Measure(
             name=name, metric=_no_rows, definition=definition, needs=needs, pool=pool, scale=scale, better=better
         )

@@ -202,7 +202,7 @@ def test_a_slice_without_a_class_has_no_auc_and_one_without_rows_has_nothing():
     sample = make([0, 0, 1], [0.5, 0.25, 1], [0, 0, 0])
     codes = {"kind": np.array([0, 0]), "brand": np.zeros(3, int), "grade": np.zeros(3, int)}
     estimates = Estimates(states.count(sample, codes, states.layout()), 3)
-    for name in ("auc", "pr_auc", "ks", "gauc", "ndcg", "mrr", "calibration_ratio"):
+    for name in ("auc", "average_precision", "ks", "gauc", "ndcg", "mrr", "calibration_ratio"):
         assert np.isnan(estimates.of(name).value_SR[0]).all(), name
     assert estimates.of("log_loss").value_SR[0, 0] == pytest.approx(np.log(2), abs=1e-9)
     empty = states.layout().slices.index("kind=b")

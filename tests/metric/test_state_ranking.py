@@ -36,6 +36,10 @@ def test_average_precision_and_first_rank_are_means_over_all_orders_of_ties(seed
     assert ranked.mrr[0] == pytest.approx(np.mean(first))
     found = [positive[list(o)][:4].sum() / positive.sum() for o in orders]
     assert ranked.recall[0] == pytest.approx(np.mean(found))
+    assert ranked.precision[0] == pytest.approx(np.mean([positive[list(o)][:4].sum() / 4 for o in orders]))
+    assert ranked.hit_rate[0] == pytest.approx(np.mean([positive[list(o)][:4].any() for o in orders]))
+    near = rank(pairs([0] * 6, score, positive), 1, 2)
+    assert near.hit_rate[0] == pytest.approx(np.mean([positive[list(o)][:2].any() for o in orders]))
 
 
 @each(range(50))
