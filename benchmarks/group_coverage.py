@@ -23,7 +23,7 @@ from recsys.metric.state_grid import Grid, order_key, survey
 from recsys.seed import hash_ids
 
 ROWS = 20  # of a query
-METRICS: dict[str, tuple[Metric, str]] = {
+METRICS: dict[str, tuple[Metric | None, str]] = {
     "auc": (ranking.auc, "logit"),
     "gauc": (ranking.gauc, "logit"),
     "ndcg": (ranking.ndcg(10), "logit"),

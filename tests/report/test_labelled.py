@@ -1,5 +1,7 @@
 """Rows are read in whole queries, whatever the row groups, the spans, and the shards."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +17,8 @@ CLICK = TARGETS["click"]
 
 def labelled(*paths, **changed) -> Labelled:
     names = {"query": "query", "item": "item", "label": "label", "score": "score", "probability": None, "weight": None}
-    return Labelled(paths=tuple(map(str, paths)), **(names | {"where": ()} | changed))
+    values: dict[str, Any] = names | {"where": ()} | changed
+    return Labelled(paths=tuple(map(str, paths)), **values)
 
 
 def rows(seed: int, *, text: bool, queries: int = 20) -> pa.Table:

@@ -70,12 +70,12 @@ def table() -> pa.Table:
 def run(
     folder: Path, num_files: int, *, workers: int = 2, target: Click | None = None, rows: pa.Table | None = None
 ) -> State:
-    rows = table() if rows is None else rows
+    chosen = table() if rows is None else rows
     folder.mkdir(exist_ok=True)
     edges = np.linspace(0, NUM_QUERIES, num_files + 1).astype(int) * PER_QUERY
     paths = [folder / f"rows-{number}.parquet" for number in range(num_files)]
     for path, start, stop in zip(paths, edges[:-1], edges[1:], strict=True):
-        pq.write_table(rows.slice(start, stop - start), path)
+        pq.write_table(chosen.slice(start, stop - start), path)
     labelled = Labelled(
         paths=tuple(map(str, paths)),
         query="query",
