@@ -1,0 +1,122 @@
+"""Two passes over spans of labelled rows: a survey of the scores, which fixes the grid and the slices, then states.
+
+The survey reads the score, the label, and columns of the rows that become slices; what it finds adds up as states do.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from recsys import seed as seeds
+from recsys.metric.state import WEIGHT_UNIT, Layout, State
+from recsys.metric.state_builder import Builder
+from recsys.metric.state_grid import NUM_PREFIXES, Grid, order_key, survey
+from recsys.report._labelled import SHARD_ROWS, Labelled, Span, hashes, shard_of, shards
+from recsys.report._state_cuts import Cutter, Places, count_values, cut_table, row_values
+from recsys.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dials:
+    """What a report from states is made with."""
+
+    k: int  # places that count in nDCG and recall
+    num_bins: int  # of equal width between probability 0 and 1
+    num_cells: int  # of scores: how narrow the bracket of AUC is
+    num_coarse: int  # of scores, by group of queries: behind the intervals of AUC
+    num_groups: int  # of queries: what is resampled
+    max_values: int  # slices of a column: rarer values become 'other'
+    named: tuple[str, ...]  # columns to cut by, whatever their type and number of values
+    by_row: tuple[str, ...]  # columns of the labelled rows to cut by
+    crosses: tuple[tuple[str, str], ...]  # pairs of cuts
+    seed: int
+
+
+@dataclass(eq=False)
+class Survey:
+    """What must be known before the first row is counted."""
+
+    count_P2: np.ndarray = field(default_factory=lambda: np.zeros((NUM_PREFIXES, 2), np.int64))
+    values: dict[str, Counter] = field(default_factory=dict)  # of columns of the rows
+    weight_X: np.ndarray | None = None  # int64 units: observations of each item, where nothing else says its popularity
+
+    def merged(self, other: "Survey") -> "Survey":
+        """The survey of both."""
+        names = {**self.values, **other.values}
+        values = {n: self.values.get(n, Counter()) + other.values.get(n, Counter()) for n in names}
+        weights = [w for w in (self.weight_X, other.weight_X) if w is not None]
+        return Survey(self.count_P2 + other.count_P2, values, sum(weights[1:], weights[0]) if weights else None)
+
+
+def survey_span(
+    labelled: Labelled, span: Span, target: Target, by_row: tuple[str, ...], items: Places | None
+) -> Survey:
+    """Surveys the row groups of a span. `items` where observations of items are to be counted."""
+    found = Survey()
+    names = [labelled.score, labelled.label, *by_row, *labelled.filtered]
+    names += [n for n in (labelled.item, labelled.weight) if items is not None and n is not None]
+    file = labelled.open(span.path, [labelled.item, *by_row])
+    groups = list(range(span.start, span.stop))
+    for batch in file.iter_batches(
+        SHARD_ROWS, row_groups=groups, columns=list(dict.fromkeys(names)), use_threads=False
+    ):
+        everything, table = pa.Table.from_batches([batch]), labelled.chosen(batch)
+        positive_N = np.asarray(target.positive(table[labelled.label].to_numpy().astype(np.float64)), bool)
+        found.count_P2 += survey(order_key(table[labelled.score].to_numpy()), positive_N)
+        for name in by_row:
+            found.values[name] = found.values.get(name, Counter()) + count_values(table[name])
+        if items is not None:
+            weight_N = 1.0 if labelled.weight is None else everything[labelled.weight].to_numpy()
+            unit_N = np.rint(np.broadcast_to(weight_N, len(everything)) * WEIGHT_UNIT).astype(np.int64)
+            place_N = items.of(everything[labelled.item].combine_chunks())
+            if found.weight_X is None:
+                found.weight_X = np.zeros(items.num, np.int64)
+            np.add.at(found.weight_X, place_N[place_N >= 0], unit_N[place_N >= 0])
+    return found
+
+
+def design(found: Survey, dials: Dials, queries: pa.Table | None, items: pa.Table | None) -> tuple[Cutter, Layout]:
+    """The slices and the grid, from the survey of all rows: every worker counts on the same."""
+    shared = {"named": dials.named, "max_values": dials.max_values, "seed": dials.seed}
+    observed_X = None if found.weight_X is None else found.weight_X / WEIGHT_UNIT
+    rows = {name: row_values(found.values[name], dials.max_values)[0] for name in dials.by_row}
+    homes = [set(t.column_names) for t in (queries, items) if t is not None] + [set(dials.by_row)]
+    twice = {n for home in homes for n in home if sum(n in names for names in homes) > 1}
+    if clash := sorted(twice & set(dials.by_row)):
+        raise ValueError(f"column {clash[0]!r} is in the rows and in a table of slices; rename one of them")
+    shared["elsewhere"] = frozenset(twice)
+    cutter = Cutter(
+        queries=None if queries is None else cut_table(queries, "query", **shared),
+        items=None if items is None else cut_table(items, "item", observed_X=observed_X, **shared),
+        rows=rows,
+        crosses=dials.crosses,
+    )
+    layout = Layout(
+        cuts=cutter.cuts,
+        grid=Grid.fitted(found.count_P2, dials.num_cells, dials.num_coarse),
+        num_groups=dials.num_groups,
+        num_bins=dials.num_bins,
+        k=dials.k,
+        seed=dials.seed,
+    )
+    return cutter, layout
+
+
+def count_span(labelled: Labelled, span: Span, target: Target, cutter: Cutter, layout: Layout) -> State:
+    """The state of the queries that begin in a span."""
+    builder = Builder(layout)
+    try:
+        for table in shards(labelled, span, tuple(cutter.rows)):
+            shard = shard_of(table, labelled, target)
+            hash_Q = hashes(shard.query_Q, layout.seed)
+            builder.add(shard.sample, hash_Q, cutter.codes(shard, hash_Q))
+    except ValueError as error:
+        raise ValueError(f"{span.path}, row groups {span.start} to {span.stop - 1}: {error}") from error
+    return builder.state()
+
+
+def groups_seed(run_seed: int) -> int:
+    """The seed of the hash that puts queries into groups."""
+    return seeds.seed(run_seed, "report", "queries")

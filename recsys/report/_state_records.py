@@ -1,0 +1,242 @@
+"""Records of a balanced report from a state: the same numbers as from the rows, with what is proven about them.
+
+Shapes: S slices of the state, R weightings of the queries (column 0: the estimate).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recsys.metric import bootstrap, group
+from recsys.metric.state import ADDED, Cut, State
+from recsys.metric.state_estimate import HISTOGRAM, Estimate, Estimates
+from recsys.report._evaluation import Record
+from recsys.report._measure import Measure, measures
+from recsys.report._slicing import OTHER
+from recsys.report.balanced import LEVEL, _detectable, _difference, _finite, _gap, _lift, _macro, _worst
+
+COUNTED = {"row": "queries", "gain": "gaining", "positive": "positive", "both": "both"}
+RANDOM = ("ndcg", "mrr", "recall")
+FURTHER = (  # name, needs, pool, scale, better, definition
+    (
+        "map",
+        "positive",
+        "judged",
+        "logit",
+        "higher",
+        "Average precision within a query, mean over those with a positive.",
+    ),
+    (
+        "gauc_by_positives",
+        "both",
+        "judged",
+        "logit",
+        "higher",
+        "AUC within a query, averaged by its positives; queries of one class do not count.",
+    ),
+    ("gauc_unweighted", "both", "judged", "logit", "higher", "AUC within a query, mean over queries of both classes."),
+    (
+        "average_precision",
+        "row",
+        "judged",
+        "logit",
+        "higher",
+        "Area under precision and recall by steps (average precision over all rows); a random order has the share of "
+        "positives.",
+    ),
+    ("ks", "row", "judged", "logit", "higher", "Largest distance of the score distributions of the two classes."),
+    (
+        "normalised_entropy",
+        "row",
+        "probability",
+        "log",
+        "lower",
+        "Log-loss over that of always stating the share of positives (He et al., 2014); 1 says nothing.",
+    ),
+    (
+        "calibration_ratio",
+        "row",
+        "rate",
+        "log",
+        "neither",
+        "Sum of probabilities over number of positives: 1 is right, 2 promises twice what happens.",
+    ),
+)
+
+
+def fold_small(state: State, min_size: int) -> tuple[State, dict[str, int]]:
+    """The state without slices of fewer than `min_size` queries (k-anonymity), and how many went, by column.
+
+    In a cut by query they become one, 'other', together with the next smallest until that is large enough. Slices of
+    items or labels share queries, so their rankings cannot be added: there the small ones are left out.
+    """
+    queries_S = Estimates(state, 1).count("queries")
+    places, cuts, gone = [[0]], [], {}
+    for cut in state.layout.cuts:
+        start = state.layout.first[cut.column]
+        size_V = queries_S[start : start + len(cut.values)]
+        order = [v for v in np.argsort(size_V, kind="stable").tolist() if size_V[v]]
+        small = [v for v in order if size_V[v] < min_size]
+        if cut.axis == "query":
+            while small and len(small) < len(order) and size_V[small].sum() < min_size:
+                small.append(order[len(small)])
+            if OTHER in cut.values and small and cut.values.index(OTHER) not in small:
+                small.append(cut.values.index(OTHER))
+        kept = [v for v in range(len(cut.values)) if size_V[v] and v not in small]
+        parts = [[start + v] for v in kept]
+        values = [cut.values[v] for v in kept]
+        if small and cut.axis == "query" and size_V[small].sum() >= min_size:
+            parts.append([start + v for v in small])
+            values.append(OTHER)
+        if small:
+            gone[cut.column] = len(small)
+        if values:
+            places += parts
+            cuts.append(Cut(column=cut.column, axis=cut.axis, values=tuple(values)))
+    added = {}
+    for name in ADDED:
+        array = getattr(state, name)
+        axis = 1 if name in ("sum_MSG", "bin_3SGB") else 0
+        added[name] = np.stack([array.take(part, axis=axis).sum(axis=axis) for part in places], axis=axis)
+    return replace(state, layout=replace(state.layout, cuts=tuple(cuts)), **added), gone
+
+
+def records(
+    state: State, *, target: str, split: str, gain: str, num_replicates: int, min_queries: int, min_size: int
+) -> list[Record]:
+    """All records of a state: overall, every slice of at least `min_size` queries, and slices together where they have
+    at least `min_queries`. `gain` is the sentence of the target."""
+    state, _ = fold_small(state, min_size)
+    teller = _Teller(target=target, split=split, estimates=Estimates(state, num_replicates), min_queries=min_queries)
+    made = [record for measure in known(state.layout.k, gain) for record in teller.tell(*measure)]
+    return sorted(made, key=lambda r: r.slice != "overall")
+
+
+def known(k: int, gain: str) -> list[tuple[Measure, str]]:
+    """Measures of a state and the name it has there."""
+    names = {f"ndcg@{k}": "ndcg", f"recall@{k}": "recall"}
+    names |= {n: n for n in ("mrr", "auc", "gauc", "log_loss", "brier", "ece", "mean_probability", "positive_rate")}
+    names |= {f"precision@{k}": "precision", f"hit_rate@{k}": "hit_rate"} | {name: name for name, *_ in FURTHER}
+    named = {measure.name: measure for measure in measures(k, gain)}
+    found = [(named[name], inside) for name, inside in names.items() if name in named]
+    for name, needs, pool, scale, better, definition in FURTHER:
+        if name in named:
+            continue
+        own = Measure(
+            name=name, metric=_no_rows, definition=definition, needs=needs, pool=pool, scale=scale, better=better
+        )
+        found.append((own, name))
+    return found
+
+
+def _no_rows(sample: object, weight_QR: np.ndarray) -> np.ndarray:
+    raise NotImplementedError("a state has no rows")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Teller:
+    """Turns the estimates of one target and split into records."""
+
+    target: str
+    split: str
+    estimates: Estimates
+    min_queries: int
+
+    def tell(self, measure: Measure, name: str) -> list[Record]:
+        found, cuts = self.estimates.of(name), self.estimates.state.layout.cuts
+        random = self.estimates.of(f"random {name}").value_SR if name in RANDOM else None
+        if name in ("auc", "gauc"):
+            random = np.where(np.isnan(found.value_SR), np.nan, 0.5)
+        made = [self._record(measure, 0, "overall", found.value_SR[0], found)]
+        if random is not None:
+            made += self._against_random(measure, found, random)
+        for cut in cuts:
+            if cut.axis == "label" and (measure.pool not in ("probability", "rate") or name == "ece"):
+                continue
+            made += self._by_slice(measure, name, found, random, cut)
+        return made
+
+    def _against_random(self, measure: Measure, found: Estimate, random_SR: np.ndarray) -> list[Record]:
+        smallest = bootstrap.detectable_difference(found.value_SR[0], level=LEVEL)
+        return [
+            self._record(_random(measure), 0, "overall", random_SR[0]),
+            self._record(_lift(measure), 0, "overall", found.value_SR[0] - random_SR[0]),
+            self._record(_detectable(measure), 0, "overall", np.array([smallest])),
+        ]
+
+    def _by_slice(self, measure: Measure, name: str, found: Estimate, random_SR, cut: Cut) -> list[Record]:
+        start, made = self.estimates.state.layout.first[cut.column], []
+        if cut.axis == "item" and measure.pool != "probability":
+            measure = replace(measure, definition=f"{measure.definition} Only items of the slice count as judged.")
+        for v, value in enumerate(cut.values):
+            where = f"{cut.column}={value}"
+            made.append(self._record(measure, start + v, where, found.value_SR[start + v], found))
+            if random_SR is not None:
+                made.append(self._record(_random(measure), start + v, where, random_SR[start + v, :1]))
+        count_V = self._count(measure)[start : start + len(cut.values)]
+        large = [v for v in range(len(cut.values)) if count_V[v] >= self.min_queries]
+        if measure.better != "neither" and cut.axis != "label" and len(large) > 1:
+            made += self._together(measure, cut, large, found.value_SR[start : start + len(cut.values)])
+        if {"head", "tail"} <= set(cut.values) and measure.pool == "judged":
+            head, tail = (start + cut.values.index(part) for part in ("head", "tail"))
+            both = min(head, tail, key=lambda s: self._count(measure)[s])
+            difference_R = found.value_SR[tail] - found.value_SR[head]
+            made.append(self._record(_difference(measure), both, f"{cut.column}=tail vs head", difference_R))
+        return made
+
+    def _together(self, measure: Measure, cut: Cut, large: list[int], value_VR: np.ndarray) -> list[Record]:
+        """Macro average, worst slice and gap over the slices that are large enough."""
+        sign, start = 1 if measure.better == "higher" else -1, self.estimates.state.layout.first[cut.column]
+        where = f"{cut.column}=*"
+        mean_R = group.macro(value_VR[large])
+        made = [self._record(_macro(measure, len(large), self.min_queries), 0, where, mean_R)]
+        if (found := group.extremes(sign * value_VR[large], LEVEL)) is None:
+            return made
+        worst, best = large[found.worst], large[found.best]
+        ends = sorted((sign * found.worst_low, sign * found.worst_high))
+        if measure.scale == "logit":
+            ends = np.clip(ends, 0.0, 1.0)
+        made.append(
+            self._given(_worst(measure, cut.values[worst]), start + worst, where, sign * found.worst_value, *ends)
+        )
+        gap = _gap(measure, cut.values[worst], cut.values[best])
+        made.append(self._given(gap, 0, where, found.gap, found.gap_low, found.gap_high))
+        return made
+
+    def _count(self, measure: Measure) -> np.ndarray:
+        return self.estimates.count(COUNTED[measure.needs])
+
+    def _record(
+        self, measure: Measure, s: int, where: str, value_R: np.ndarray, found: Estimate | None = None
+    ) -> Record:
+        """A record whose interval holds the bracket as well, where the metric is read off a histogram."""
+        num_queries = min(int(self._count(measure)[s]), int(self.estimates.num_groups_S[s]))
+        value, low, high = bootstrap.interval(value_R, LEVEL, num_queries=num_queries, scale=measure.scale)
+        if found is not None and measure.name in HISTOGRAM:
+            least, most = float(found.low_S[s]), float(found.high_S[s])
+            low, high = max(low - (value - least), 0.0), min(high + (most - value), 1.0)
+            about = (
+                f"{measure.definition} Counted on cells of scores: of these rows it lies in [{least:.6f}, {most:.6f}]."
+            )
+            measure = replace(measure, definition=about)
+        return self._given(measure, s, where, value, low, high)
+
+    def _given(self, measure: Measure, s: int, where: str, value: float, low: float, high: float) -> Record:
+        return Record(
+            report="balanced",
+            target=self.target,
+            split=self.split,
+            metric=measure.name,
+            definition=measure.definition,
+            slice=where,
+            value=_finite(value),
+            low=_finite(low),
+            high=_finite(high),
+            num_queries=int(self._count(measure)[s]),
+            num_pairs=int(self.estimates.count("pairs")[s]),
+        )
+
+
+def _random(measure: Measure) -> Measure:
+    about = f"What a random order scores in expectation. {measure.definition}"
+    return replace(measure, name=f"random {measure.name}", definition=about)
