@@ -58,6 +58,8 @@ def test_uniform_is_estimated_near_its_true_value(found):
         record = found[f"uniform {name}", "overall"]
         assert record.low < truth < record.high, name
         assert record.num_queries == record.num_pairs == 1500
+    assert found["uniform direct method", "overall"].value is not None
+    assert found["uniform direct method", "overall"].low is None  # the model's own error is not known
     logged = found["logging snips", "overall"].value
     assert found["uniform snips less logging", "overall"].low > 0
     assert truth > logged
