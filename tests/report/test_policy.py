@@ -143,7 +143,7 @@ def test_a_reference_is_the_log_that_the_policy_made(shop):
     assert less.value == pytest.approx(found["uniform snips", "overall"].value - rate)
     assert less.low < 0 < less.high
     said = [c for c in setting.tables(scene, list(found.values())) if isinstance(c, Finding)]
-    assert "it agrees with the log of fair" in said[0].rest
+    assert "it cannot be told apart from the log of fair" in said[0].rest
     check(build(scene, {"policy": setting})[1])
 
 
