@@ -33,7 +33,9 @@ def _arms(records: list[Record], target: str, rate: str, unit: str) -> Table:
     shown = [r for r in records if r.metric.startswith(f"{rate} of ")]
     name = {"rate": f"{target.capitalize()}s per observation", "per unit": f"{target.capitalize()}s per {unit}"}[rate]
     sound = "as planned" if ratio.value is not None and ratio.value >= 0.001 else "not as planned"
-    about = f"Units fell into arms {sound} (sample ratio, p {_small(ratio.value)})."
+    about = (
+        f"Units fell into arms {sound} (sample ratio, p {_small(ratio.value)}). Intervals take units as independent."
+    )
     return Table(
         target=target,
         section=SECTION,

@@ -138,8 +138,8 @@ def _finding(found: Found, target: str, policy: str, reference: str | None) -> F
     if reference is not None:
         own = found[f"{policy} {MAIN} less {reference}", "overall"]
         if own.low is not None and own.high is not None:
-            held = "agrees" if own.low <= 0 <= own.high else "does not agree"
-            rest += f"; it {held} with the log of {reference}, which that policy made"
+            held = "cannot be told apart" if own.low <= 0 <= own.high else "is apart"
+            rest += f"; it {held} from the log of {reference}, which that policy made"
     return Finding(lead=f"Share of {noun} that {name} would earn:", rest=f"{rest}.")
 
 

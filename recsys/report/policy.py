@@ -120,7 +120,7 @@ ESTIMATES = {  # name -> scale of its interval, definition
     "direct method": (
         "linear",
         "Mean reward that a model expects under the policy: shrunken rates of item and position, cross-fitted over "
-        "units. As wrong as that model.",
+        "units. As wrong as that model, whose own error no resampling of its results shows: there is no interval.",
     ),
     "doubly robust": (
         "linear",
@@ -128,7 +128,8 @@ ESTIMATES = {  # name -> scale of its interval, definition
     ),
     "switch doubly robust": (
         "linear",
-        "The same, without the correction where the weight is above {switch:g} (Wang, Agarwal & Dudik, 2017).",
+        "The same, without the correction where the weight is above {switch:g} (Wang, Agarwal & Dudik, 2017): there as "
+        "wrong as the model, beyond its interval.",
     ),
     "replay": (
         "logit",
@@ -136,7 +137,7 @@ ESTIMATES = {  # name -> scale of its interval, definition
         "weight (Li et al., 2011).",
     ),
 }
-MAIN = "snips"
+MAIN, DIRECT = "snips", "direct method"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +162,8 @@ class _Teller:
             scale, about = ESTIMATES[name]
             about = about.format(clip=self.setting.clip, switch=self.setting.switch)
             value_R = estimator(log, weight_UR)
+            if name == DIRECT:
+                value_R = value_R[:1]
             made.append(self._estimate(name, about, log, value_R, why, scale=scale, rewarded=overlap.num_rewarded))
             if name == MAIN and self.policy != "logging":
                 less = f"{about} Less the logged rate, paired."
