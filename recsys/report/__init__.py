@@ -4,9 +4,17 @@ from recsys.report._evaluation import Evaluation, FirstStage, Other, Record, Rep
 from recsys.report._render import render, to_json
 from recsys.report.balanced import Balanced
 from recsys.report.compare import Compare
+from recsys.report.fairness import Fairness
+from recsys.report.position import Position
 from recsys.report.reliability import Reliability
 
-OPTIONS = {"balanced": Balanced, "compare": Compare, "reliability": Reliability}
+OPTIONS = {
+    "balanced": Balanced,
+    "compare": Compare,
+    "fairness": Fairness,
+    "position": Position,
+    "reliability": Reliability,
+}
 
 
 def build(evaluation: Evaluation, reports: dict[str, Report]) -> tuple[str, str, list[Record]]:
@@ -23,8 +31,10 @@ __all__ = [
     "Balanced",
     "Compare",
     "Evaluation",
+    "Fairness",
     "FirstStage",
     "Other",
+    "Position",
     "Record",
     "Reliability",
     "Report",
