@@ -266,4 +266,4 @@ def smooth_ece(rows, num_nodes=1001):
         return 0.0 if total else math.nan
     if error(1.0) >= 1 - 1e-12:  # certain and wrong throughout
         return 1.0
-    return brentq(lambda width: error(width) - width, 1e-4, 1.0, xtol=1e-12, rtol=1e-12)
+    return float(brentq(lambda width: error(width) - width, 1e-4, 1.0, xtol=1e-12))  # pyright: ignore[reportArgumentType]

@@ -31,7 +31,10 @@ def test_by_hand():
     never = found["cvr", "position=3 and below"]
     assert (never.value, never.num_pairs, never.num_queries) == (None, 0, 0)
     assert (found["ctr", "position=1"].num_pairs, found["ctr", "position=1"].num_queries) == (3, 3)
-    assert found["ctr", "position=1"].low < 2 / 3 < found["ctr", "position=1"].high
+    low, high = found["ctr", "position=1"].low, found["ctr", "position=1"].high
+    assert low is not None
+    assert high is not None
+    assert low < 2 / 3 < high
     assert {r.target for (metric, _), r in found.items() if metric == "ctr"} == {"click"}
     html = build(shop, {"position": REPORT})[1]
     assert "What happens at each position?" in html
