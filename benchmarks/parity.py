@@ -33,8 +33,8 @@ def main() -> int:
         if arguments.only in case.name:
             records.append(compare(case, range(100 if arguments.quick else 1000)))
             print(_line(records[-1]), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(records, indent=1) + "\n")
+            if arguments.json:  # after each case: what is done is done
+                arguments.json.write_text(json.dumps(records, indent=1) + "\n")
     return 0 if records and all(record["within"] for record in records) else 1
 
 

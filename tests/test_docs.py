@@ -12,7 +12,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from recsys import tables
-from recsys.report import Balanced, Record, Reliability
+from recsys.report import Balanced, Fairness, Record, Reliability
 from recsys.stage.prepare import prepare
 from tests.compose import job
 from tests.report.synthetic import evaluation
@@ -141,7 +141,9 @@ def test_every_metric_of_the_reports_is_defined():
     scene = evaluation(num_queries=40, num_items=60)
     balanced = Balanced(k=10, num_replicates=20, min_queries=2, slices=[], max_values=12)
     records = [*balanced.records(scene), *Reliability(num_bins=15, num_replicates=20).records(scene)]
-    around = r"^((?:random|lift|detectable difference|difference|macro|worst|gap) )*"
+    groups = {"columns": [], "threshold": None, "k": 10, "num_replicates": 20, "min_queries": 2, "max_values": 9}
+    records += Fairness(**groups, level=0.05).records(scene)
+    around = r"^((?:random|lift|detectable difference|difference|adjusted p|macro|worst|gap) )*"
     for metric in {r.metric.replace("@10", "@k") for r in records}:
         bare = metric if metric == "catalogue share" else re.sub(r" (catalogue|uncalibrated|change)$", "", metric)
         assert f"`{re.sub(around, '', bare)}`" in page, metric

@@ -42,12 +42,12 @@ def smooth_ece(sample: Sample, weight_QR: np.ndarray) -> np.ndarray:
 
 def _fixed_point(residual_G: np.ndarray) -> float:
     residual_G[[0, -1]] *= 2  # their cosine series, of nodes that lie on the edge
-    series_K = dct(residual_G, type=1) / 2
+    series_K = np.asarray(dct(residual_G, type=1)) / 2
     square_K = (np.pi * np.arange(NUM_NODES)) ** 2 / 2
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         width = (low + high) / 2
-        density_G = np.abs(dct(series_K * np.exp(-square_K * width**2), type=1))
+        density_G = np.abs(np.asarray(dct(series_K * np.exp(-square_K * width**2), type=1)))
         error = (density_G.sum() - (density_G[0] + density_G[-1]) / 2) / (NUM_NODES - 1)
         low, high = (width, high) if error > width else (low, width)
     return high if low else 0.0

@@ -5,14 +5,18 @@ from recsys.report._render import render, to_json
 from recsys.report.balanced import Balanced
 from recsys.report.compare import Compare
 from recsys.report.experiment import Experiment
+from recsys.report.fairness import Fairness
 from recsys.report.policy import Policy
+from recsys.report.position import Position
 from recsys.report.reliability import Reliability
 
 OPTIONS = {
     "balanced": Balanced,
     "compare": Compare,
     "experiment": Experiment,
+    "fairness": Fairness,
     "policy": Policy,
+    "position": Position,
     "reliability": Reliability,
 }
 
@@ -32,9 +36,11 @@ __all__ = [
     "Compare",
     "Evaluation",
     "Experiment",
+    "Fairness",
     "FirstStage",
     "Other",
     "Policy",
+    "Position",
     "Record",
     "Reliability",
     "Report",

@@ -53,7 +53,7 @@ def curves(evaluation: Evaluation, k: int) -> Iterator[ExposureCurve]:
 
 
 def _of_target(evaluation: Evaluation, target: str, k: int, num_replicates: int, seed: int) -> list[Record]:
-    query_ids, query_T, item_T = _grouped(evaluation, target, k)
+    query_ids, query_T, item_T = grouped(evaluation, target, k)
     num_items = evaluation.items.num_rows
     if len(item_T) == 0 or num_items == 0:
         return []
@@ -126,7 +126,8 @@ def _places(evaluation: Evaluation, target: str, k: int) -> tuple[np.ndarray, np
     return top["query_id"].to_numpy().astype(object)[item_T >= 0], item_T[item_T >= 0]
 
 
-def _grouped(evaluation: Evaluation, target: str, k: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+def grouped(evaluation: Evaluation, target: str, k: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """(query ids, query_T, item_T) of the first k places; items are rows of the catalogue."""
     query, item_T = _places(evaluation, target, k)
     query_ids, query_T = np.unique(query.astype(str), return_inverse=True)
     return [str(q) for q in query_ids], query_T, item_T

@@ -21,6 +21,7 @@ DECISIONS = {
     "g_mean": "Geometric mean of the shares of positives and of negatives that are called what they are.",
     "mcc": "Correlation of what is said and what is (Matthews, 1975).",
 }
+POOLED = ("average_precision", "ks")  # over rows of any query
 NAMES = {"precision": "precision", "recall": "recall", "f1": "F1"}
 CUT = (
     "A grade is said by cutting the score where macro recall is highest on the main split; each grade counts the same."
@@ -117,6 +118,11 @@ def _further(k: int) -> list[Measure]:
         _ranking("map catalogue", ranking.mean_average_precision_catalogue, "catalogue", "positive", average_precision),
         _ranking(f"precision@{k} catalogue", ranking.precision_catalogue(k), "catalogue", "row", precision),
         _ranking(f"hit_rate@{k} catalogue", ranking.hit_rate_catalogue(k), "catalogue", "positive", hit_rate),
+    ]
+    together = f"{JUDGED} Rows of equal score are taken together."
+    ranked = [
+        replace(m, definition=m.definition.replace(f"{JUDGED} {TIES}", together)) if m.name in POOLED else m
+        for m in ranked
     ]
     made = [*ranked, _loss("normalised_entropy", reliability.normalised_entropy, "log", entropy)]
     return [replace(measure, headline=False) for measure in made]

@@ -66,7 +66,8 @@ def splits(evaluation: Evaluation) -> list[str]:
 def rows(evaluation: Evaluation, target: str, split: str) -> Rows:
     """The labelled rows of `target` whose query is in `split` ('all': every split), ordered by query, item, label.
 
-    Raises ValueError if ranks are given and a labelled pair has none.
+    Raises ValueError if ranks are given and a labelled pair has none, and for a score, probability, weight or label
+    that is none.
     """
     labels = evaluation.calibrated.filter(pc.equal(evaluation.calibrated["target"], target))
     if split != "all":
@@ -76,6 +77,7 @@ def rows(evaluation: Evaluation, target: str, split: str) -> Rows:
     item_ids, item_N = np.unique(_strings(labels["item_id"]), return_inverse=True)
     label_N = _floats(labels["label"])
     noun = evaluation.targets[target]
+    _check(labels, target, noun.outside(label_N))
     above_N, tied_N, total_N = _ranks(evaluation, target, labels, query_ids, query_N, item_ids, item_N)
     sample = Sample(
         num_queries=len(query_ids),
@@ -98,6 +100,25 @@ def rows(evaluation: Evaluation, target: str, split: str) -> Rows:
         item_N=_where(item_ids, evaluation.items["item_id"])[item_N],
         labels=labels,
     )
+
+
+def _check(labels: pa.Table, target: str, outside_N: np.ndarray) -> None:
+    """Raises ValueError for the first row with a score, probability, weight or label that is no such thing."""
+    probability_N = _floats(labels["probability"])
+    wrong = {
+        "score": (~np.isfinite(_floats(labels["score"])), "a finite number"),
+        "probability": (~((probability_N >= 0) & (probability_N <= 1)), "between 0 and 1"),
+        "weight": (~((_floats(labels["weight"]) >= 0) & np.isfinite(_floats(labels["weight"]))), "finite, at least 0"),
+        "label": (outside_N, "one that the target allows"),
+    }
+    for name, (wrong_N, right) in wrong.items():
+        if wrong_N.any():
+            row = int(np.flatnonzero(wrong_N)[0])
+            pair = f"query {labels['query_id'][row].as_py()!r}, item {labels['item_id'][row].as_py()!r}"
+            raise ValueError(
+                f"{name} {labels[name][row].as_py()} of target '{target}' ({pair}, {int(wrong_N.sum())} of "
+                f"{len(wrong_N)} rows) must be {right}"
+            )
 
 
 def _ranks(evaluation, target, labels, query_ids, query_N, item_ids, item_N):

@@ -39,12 +39,19 @@ class Slicings:
     skipped: dict[str, str]  # column -> reason
 
 
-def slicings(evaluation: Evaluation, rows: Rows, *, named: list[str], max_values: int) -> Slicings:
+def slicings(
+    evaluation: Evaluation,
+    rows: Rows,
+    *,
+    named: list[str],
+    max_values: int,
+    asked: str = "report.balanced.slices",
+) -> Slicings:
     """Frequency of queries, popularity of items, category, brand, price, kind, locale, label, the `named` columns, and
     every other text column with at most `max_values` values.
 
     Where there are more values, the rare ones become 'other'; numbers are cut into thirds.
-    Raises ValueError for a named column that no table has.
+    Raises ValueError for a named column that no table has; `asked` is the key of the configuration that names it.
     """
     tables = {"query": evaluation.queries, "item": evaluation.items, "label": rows.labels}
     index_N = {"query": rows.query_Q[rows.sample.query_N], "item": rows.item_N, "label": np.arange(len(rows.sample))}
@@ -52,7 +59,7 @@ def slicings(evaluation: Evaluation, rows: Rows, *, named: list[str], max_values
     for column in named:
         if column not in {n for names in homes.values() for n in names}:
             known = sorted({n for names in homes.values() for n in names})
-            raise ValueError(f"report.balanced.slices names '{column}', which no table has; there are {known}")
+            raise ValueError(f"{asked} names '{column}', which no table has; there are {known}")
     cuts, skipped = [], {}
 
     def add(column: str, axis: str, cut: Callable[[], tuple[list[str], np.ndarray] | str]) -> None:

@@ -39,7 +39,7 @@ def test_the_scale_tells_chance_from_error():
         sample = rows(probability.tolist(), (rng.random(500) < probability).astype(float).tolist())
         ratios.append(laws.value(ecce, sample) / laws.value(ecce_scale, sample))
     walk = math.sqrt(8 / math.pi)  # expected range of a Brownian motion
-    assert np.mean(ratios) == pytest.approx(walk, abs=4 * np.std(ratios) / math.sqrt(200) + 0.03)
+    assert np.mean(ratios) == pytest.approx(walk, abs=float(4 * np.std(ratios) / math.sqrt(200) + 0.03))
     sample = rows([0.5, 0.2], [1, 0], [2, 3])
     laws.same(laws.value(ecce_scale, sample), math.sqrt(2 * 0.25 + 3 * 0.16) / 5)
 

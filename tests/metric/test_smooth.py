@@ -37,7 +37,7 @@ def test_a_shift_is_found_and_chance_shows_less_than_in_bins():
 
 
 def test_laws():
-    laws.the_order_of_the_rows_changes_no_bit(smooth_ece, range(25))
-    laws.a_replicate_is_the_sample_with_its_queries_repeated(smooth_ece, range(10), 1e-11)
-    laws.the_estimate_does_not_depend_on_the_replicates_beside_it(smooth_ece, range(10))
+    laws.the_order_of_the_rows_changes_no_bit(smooth_ece, range(12))
+    laws.a_replicate_is_the_sample_with_its_queries_repeated(smooth_ece, range(5), 1e-11)
+    laws.the_estimate_does_not_depend_on_the_replicates_beside_it(smooth_ece, range(5))
     laws.nothing_is_undefined_and_not_zero(smooth_ece)
