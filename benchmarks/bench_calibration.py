@@ -18,6 +18,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ SCORERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@cache
 def candidates(*names: str) -> dict[str, Calibrator]:
     """Those of the configuration by default, and the `names` after them."""
     default = list(job("calibrate", "name=x").calibrator)
