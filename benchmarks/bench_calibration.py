@@ -253,7 +253,7 @@ def against_peers(name: str, rows: Rows, query_ids: list[str], query_N: np.ndarr
         probability_N = np.empty(len(rows))
         for fold in np.unique(rows.fold_N):
             held_N = rows.fold_N == fold
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # of their progress
                 warnings.simplefilter("ignore")
                 probability_N[held_N] = fit_and_say(rows.take(~held_N), rows.take(held_N))
         excess_N = (ours_N - _loss(probability_N, rows)) * rows.weight_N
