@@ -493,3 +493,32 @@ CASES: tuple[Parity, ...] = (
     ),
     *_parity_grades.CASES,
 )
+
+
+def _package(seed: int) -> float:
+    """Largest difference of p0 and p1 to the package `venn-abers`, which knows no weights and needs both classes."""
+    from venn_abers import VennAbers as Package
+
+    case = draw(seed, weighted=False)
+    score_N, positive_N = case.rows.score_N, case.rows.positive_N
+    if positive_N.all() or not positive_N.any():
+        return 0.0
+
+    def both(score: np.ndarray) -> np.ndarray:
+        return np.stack([expit(-score.astype(float)), expit(score.astype(float))], axis=1)
+
+    package = Package()
+    package.fit(both(score_N), positive_N.astype(int))
+    theirs = package.predict_proba(both(case.place_X))[1]
+    low_X, high_X = VennAbers().fit(case.rows).interval(case.place_X)
+    return float(np.abs(np.stack([low_X, high_X], axis=1) - theirs).max())
+
+
+PACKAGES: tuple[Parity, ...] = (  # need what the project does not depend on
+    Parity(
+        name="venn_abers (p0, p1)",
+        reference="venn-abers 1.5 (Petej)",
+        tolerance=CLOSED,
+        difference=_package,
+    ),
+)

@@ -7,7 +7,8 @@
    the chosen calibrator removes at least 80 % of the mean absolute error, on queries that it has not seen. Then one
    segment alone is shifted: the segment-wise calibrators beside the one for all.
 2. Log-loss on held-out queries of what is chosen, less that of each peer fitted on the same folds, with its 95 %
-   interval over queries: on the shop, and on the calibrated rows of finished runs (`--run runs/<name>`).
+   interval over queries: on the shop, and on the calibrated rows of finished runs (`--run runs/<name>`). netcal takes
+   part where it is installed (`pip install netcal`).
 """
 
 import argparse
@@ -17,6 +18,8 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +109,7 @@ SCORERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@cache
 def candidates(*names: str) -> dict[str, Calibrator]:
     """Those of the configuration by default, and the `names` after them."""
     default = list(job("calibrate", "name=x").calibrator)
@@ -244,10 +248,12 @@ def against_peers(name: str, rows: Rows, query_ids: list[str], query_N: np.ndarr
     weight_QR = poisson_weights(query_ids, REPLICATES, 1)
     made = [{"name": f"{name}/log_loss of {chosen.chosen}", "value": _mean(ours_N, rows), "unit": "nats"}]
     for peer, fit_and_say in PEERS.items():
+        if peer.startswith("netcal") and find_spec("netcal") is None:
+            continue  # it is no dependency of the project
         probability_N = np.empty(len(rows))
         for fold in np.unique(rows.fold_N):
             held_N = rows.fold_N == fold
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # of their progress
                 warnings.simplefilter("ignore")
                 probability_N[held_N] = fit_and_say(rows.take(~held_N), rows.take(held_N))
         excess_N = (ours_N - _loss(probability_N, rows)) * rows.weight_N

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recsys.store import Folder
 
@@ -23,7 +24,9 @@ class Corpus:
 
     def columns(self, name: str) -> list[str]:
         """Names of a table's columns."""
-        return self.folder.join(name).read_table(self._parts[name][0]["name"]).column_names
+        folder = self.folder.join(name)
+        with folder.filesystem.open_input_file(f"{folder.path}/{self._parts[name][0]['name']}") as stream:
+            return pq.read_schema(stream).names
 
     def num_rows(self, name: str) -> int:
         return sum(p["rows"] for p in self._parts[name])
