@@ -52,7 +52,7 @@ def state_of(folder, *, num_rows: int = 100, dials: Dials = DIALS, split: str = 
     places = Places(SHOP.items["item_id"].combine_chunks(), "item", 3)
     found = Survey()
     for span in pieces:
-        found = found.merged(survey_span(known, span, target, dials.by_row, places))
+        found.add(survey_span(known, span, target, dials.by_row, places))
     cutter, layout = design(found, dials, SHOP.queries, SHOP.items)
     return State.sum_of(layout, [count_span(known, span, target, cutter, layout) for span in pieces])
 
