@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.report._labelled import Labelled
@@ -37,6 +38,12 @@ DIALS = Dials(
 NUM_REPLICATES = 200
 
 
+def _table(path: Path) -> pa.Table:
+    """A table whose texts are numbers into a dictionary."""
+    texts = [f.name for f in pq.read_schema(path) if pa.types.is_string(f.type)]
+    return pq.read_table(path, read_dictionary=texts)
+
+
 def main() -> None:
     """Connects, evaluates, writes."""
     folder, workers = Path(sys.argv[1]), int(sys.argv[2])
@@ -54,12 +61,13 @@ def main() -> None:
         where=(),
     )
     target = Click(name="click")
+    queries, items = (_table(folder / f"{name}.parquet") for name in ("queries", "items"))
     found = evaluate(
         labelled,
         target,
         DIALS,
-        queries=pq.read_table(folder / "queries.parquet"),
-        items=pq.read_table(folder / "items.parquet"),
+        queries=queries,
+        items=items,
         folder=Folder.open(str(folder / "states")),
         workers=workers,
     )

@@ -33,7 +33,7 @@ from recsys.metric.exact_auc import exact_auc
 from recsys.metric.state_grid import order_key
 from recsys.metric.state_ranking import PairSet, rank
 
-EVERY_S = 0.5  # between two looks at the memory
+EVERY_S = 2.0  # between two looks at the memory
 SHARES = {"sparse": 0.01, "dense": 0.4}  # of positives
 
 RANKED = """
@@ -205,7 +205,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for name in given.only.split(","):
             rows += parts[name](given.folder or Path(temporary))
-            tell(rows, given.json)
+            print(f"{name}: done", flush=True)
+    tell(rows, given.json)
 
 
 if __name__ == "__main__":

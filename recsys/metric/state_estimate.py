@@ -12,7 +12,7 @@ import numpy as np
 
 from recsys.metric import state_bracket
 from recsys.metric.bootstrap import poisson_weights
-from recsys.metric.state import SUMS, VALUE_UNIT, WEIGHT_UNIT, State
+from recsys.metric.state import COUNTS, SUMS, VALUE_UNIT, WEIGHT_UNIT, State
 
 MEANS = {"ndcg": "gaining"} | dict.fromkeys(("mrr", "recall", "hit_rate", "map"), "positive")  # value -> who has one
 MEANS["precision"] = "queries"
@@ -70,7 +70,7 @@ class Estimates:
 
     def _sum(self, name: str) -> np.ndarray:
         unit = 1.0
-        if name not in MEANS.values():
+        if name not in COUNTS:
             unit = WEIGHT_UNIT if name in ("weight of auc", "positives of auc") else VALUE_UNIT
         return weighted(self.state.sum_MSG[SUMS.index(name)], self._weight_GR) / unit
 

@@ -31,10 +31,12 @@ def score_of(key_N: np.ndarray) -> np.ndarray:
     return np.where(positive_N, key_N ^ np.uint32(0x80000000), ~key_N).view(np.float32)
 
 
-def survey(key_N: np.ndarray, positive_N: np.ndarray) -> np.ndarray:
-    """count_P2, int64: rows without and with a positive label by prefix. Surveys of parts add up to that of all."""
+def survey(key_N: np.ndarray, positive_N: np.ndarray, count_P2: np.ndarray | None = None) -> np.ndarray:
+    """count_P2, int64: rows without and with a positive label by prefix, added to those counted before."""
+    count_P2 = np.zeros((NUM_PREFIXES, 2), np.int64) if count_P2 is None else count_P2
     index_N = (key_N >> np.uint32(SHIFT)).astype(np.int64) * 2 + positive_N
-    return np.bincount(index_N, minlength=2 * NUM_PREFIXES).reshape(NUM_PREFIXES, 2)
+    np.add.at(count_P2.reshape(-1), index_N, 1)
+    return count_P2
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,8 +26,10 @@ class PairSet:
     @classmethod
     def of(cls, query_P: np.ndarray, key_P: np.ndarray, gain_P: np.ndarray, positive_P: np.ndarray) -> "PairSet":
         """The pairs, their kinds numbered by ascending gain."""
-        if gain_P.size and gain_P.min() >= 0 and gain_P.max() < 256 and np.array_equal(gain_P, np.rint(gain_P)):
-            code_P = gain_P.astype(np.int64) * 2 + positive_P  # few whole gains need no sorting
+        code_P = gain_P.astype(np.int64)
+        if code_P.size and code_P.min() >= 0 and code_P.max() < 256 and (code_P == gain_P).all():
+            code_P <<= 1  # few whole gains need no sorting
+            code_P |= positive_P
             present = np.flatnonzero(np.bincount(code_P, minlength=512))
             number = np.zeros(512, np.int64)
             number[present] = np.arange(len(present))
@@ -157,12 +159,15 @@ def _sorted(pairs: PairSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if _bits(pairs.query_P.max(initial=0)) + 32 + low > 64:
         order = np.lexsort((pairs.kind_P, down_P, pairs.query_P))
         return pairs.query_P[order], down_P[order], pairs.kind_P[order]
-    packed_P = (pairs.query_P.astype(np.uint64) << np.uint64(32)) | down_P
-    packed_P = (packed_P << np.uint64(low)) | pairs.kind_P.astype(np.uint64)
+    packed_P = pairs.query_P.astype(np.uint64)
+    packed_P <<= np.uint64(32)
+    packed_P |= down_P
+    packed_P <<= np.uint64(low)
+    packed_P |= pairs.kind_P.astype(np.int64, copy=False).view(np.uint64)
     packed_P.sort()
-    kind_P = (packed_P & np.uint64((1 << low) - 1)).astype(np.int64)
+    kind_P = (packed_P & np.uint64((1 << low) - 1)).view(np.int64)
     packed_P >>= np.uint64(low)
-    return (packed_P >> np.uint64(32)).astype(np.int64), packed_P.astype(np.uint32), kind_P
+    return (packed_P >> np.uint64(32)).view(np.int64), packed_P.astype(np.uint32), kind_P
 
 
 def _argsort(query_N: np.ndarray, key_N: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from recsys.seed import hash_ids
 from recsys.store import open_filesystem
 from recsys.target import Target
 
-SHARD_ROWS = 1 << 18  # rows of a shard, about
+SHARD_ROWS = 1 << 17  # rows of a shard, about
 
 
 @dataclass(frozen=True, kw_only=True)

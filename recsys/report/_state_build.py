@@ -42,12 +42,13 @@ class Survey:
     values: dict[str, Counter] = field(default_factory=dict)  # of columns of the rows
     weight_X: np.ndarray | None = None  # int64 units: observations of each item, where nothing else says its popularity
 
-    def merged(self, other: "Survey") -> "Survey":
-        """The survey of both."""
-        names = {**self.values, **other.values}
-        values = {n: self.values.get(n, Counter()) + other.values.get(n, Counter()) for n in names}
-        weights = [w for w in (self.weight_X, other.weight_X) if w is not None]
-        return Survey(self.count_P2 + other.count_P2, values, sum(weights[1:], weights[0]) if weights else None)
+    def add(self, other: "Survey") -> None:
+        """Takes in what another one found, in any order."""
+        self.count_P2 += other.count_P2
+        for name, counts in other.values.items():
+            self.values.setdefault(name, Counter()).update(counts)
+        if other.weight_X is not None:
+            self.weight_X = other.weight_X + (0 if self.weight_X is None else self.weight_X)
 
 
 def survey_span(
@@ -64,7 +65,7 @@ def survey_span(
     ):
         everything, table = pa.Table.from_batches([batch]), labelled.chosen(batch)
         positive_N = np.asarray(target.positive(table[labelled.label].to_numpy().astype(np.float64)), bool)
-        found.count_P2 += survey(order_key(table[labelled.score].to_numpy()), positive_N)
+        survey(order_key(table[labelled.score].to_numpy()), positive_N, found.count_P2)
         for name in by_row:
             found.values[name] = found.values.get(name, Counter()) + count_values(table[name])
         if items is not None:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ def evaluate(
     found = Survey()
     common = ray.put((labelled, target, dials, places))
     for survey in _over(_Surveyor, common, pieces, workers):
-        found = found.merged(survey)
+        found.add(survey)
     cutter, layout = design(found, dials, queries, items)
     log.info("states      %d rows, %d slices, %.0f MB a state", num_rows, len(layout.slices), layout.num_bytes / 1e6)
     del found
@@ -75,8 +76,8 @@ def _observed(items: pa.Table | None, seed: int) -> Places | None:
     return None if TRAFFIC["item"] in items.column_names else Places(items["item_id"].combine_chunks(), "item", seed)
 
 
-def _over(kind: type, common: Any, pieces: list[Span], workers: int) -> list[Any]:
-    """What actors of a kind return for every span, in any order."""
+def _over(kind: type, common: Any, pieces: list[Span], workers: int) -> Iterator[Any]:
+    """What actors of a kind return for every span, in any order, as it comes."""
     actors = min(workers, len(pieces))
     blocks = [pa.Table.from_pylist([dataclasses.asdict(span) | {"number": n}]) for n, span in enumerate(pieces)]
     results = ray.data.from_arrow(blocks).map_batches(
@@ -87,12 +88,10 @@ def _over(kind: type, common: Any, pieces: list[Span], workers: int) -> list[Any
         compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
         num_cpus=1,
     )
-    found = []
     for batch in results.iter_batches(batch_size=1, batch_format="pyarrow"):
         if error := batch["error"][0].as_py():
             raise ValueError(error)
-        found.append(kind.read(batch))
-    return found
+        yield kind.read(batch)
 
 
 def _span(batch: pa.Table) -> tuple[Span, int]:

@@ -59,6 +59,37 @@ def test_the_exact_auc_lies_in_the_bracket(seed):
             assert auc.low_S[s] <= auc.value_SR[s, 0] <= auc.high_S[s]
 
 
+def test_three_ways_to_average_auc_over_queries():
+    """RecBole's test: AUC 1, 1/2, 1/2 with 1, 2, 3 positives of 2, 3, 5 rows."""
+    score = [2, 1, 2, 1, 0, 1, 1, 1, 1, 1]
+    sample = make([0, 0, 1, 1, 1, 2, 2, 2, 2, 2], score, [1, 0, 1, 0, 1, 1, 1, 1, 0, 0], item=list(range(10)))
+    estimates = Estimates(
+        states.count(
+            sample,
+            states.codes(replace(sample, item_N=np.zeros(10, int)), 0) | {"brand": np.zeros(10, int)},
+            states.layout(),
+        ),
+        1,
+    )
+    found = {n: estimates.of(n).value_SR[0, 0] for n in ("gauc", "gauc_by_positives", "gauc_unweighted")}
+    assert found == pytest.approx({"gauc": 0.6, "gauc_by_positives": 0.583333, "gauc_unweighted": 0.666667}, abs=1e-6)
+
+
+@each(range(30))
+def test_every_metric_of_a_share_is_a_share_and_entropy_is_that_of_the_loss(seed):
+    sample = draw(seed)
+    estimates = Estimates(states.count(sample, states.codes(sample, seed), states.layout()), 4)
+    open_ended = ("log_loss", "calibration_ratio", "normalised_entropy")
+    for name in estimates.names:
+        value_SR = estimates.of(name).value_SR
+        assert np.nanmax(value_SR, initial=0.0) <= 1 + 1e-8 or name in open_ended, name
+        assert np.nanmin(value_SR, initial=0.0) >= 0, name
+    rate, loss, ratio = (estimates.of(n).value_SR[0] for n in ("positive_rate", "log_loss", "normalised_entropy"))
+    for r in np.flatnonzero((rate > 0) & (rate < 1)):
+        entropy = -rate[r] * np.log(rate[r]) - (1 - rate[r]) * np.log(1 - rate[r])
+        assert ratio[r] == pytest.approx(loss[r] / entropy, rel=1e-12)
+
+
 @each(range(30))
 def test_random_order_is_every_score_tied(seed):
     sample = draw(seed)
