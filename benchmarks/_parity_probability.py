@@ -6,6 +6,7 @@ torchmetrics and netcal know no weights and put p = 1 into a bin of its own: the
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import brier_score_loss, log_loss
@@ -82,7 +83,7 @@ def _kumar(error: str) -> Callable[[np.ndarray, np.ndarray], float]:
     def value(probability_N: np.ndarray, label_N: np.ndarray) -> float:
         from calibration import utils
 
-        binned = utils.bin(
+        binned: Any = utils.bin(
             list(zip(probability_N, label_N, strict=True)), utils.get_equal_bins(list(probability_N), BINS)
         )
         return float(utils.unbiased_l2_ce(binned) if error == "debiased" else utils.plugin_ce(binned, power=1))
@@ -100,7 +101,7 @@ def _relplot(seed: int) -> float:
     probability_N = rng.uniform(0.02, 0.98, count)
     label_N = (rng.random(count) < probability_N ** rng.choice([0.8, 1.0, 1.25])).astype(np.int64)
     sample = samples.make([0] * count, [0.0] * count, label_N.tolist(), probability=probability_N.tolist())
-    return apart(estimate(smooth.smooth_ece, sample), float(relplot.smECE(probability_N, label_N)))
+    return apart(estimate(smooth.smooth_ece, sample), float(relplot.smECE(probability_N, label_N)))  # pyright: ignore[reportArgumentType]
 
 
 def _entropy(rows: Rows) -> float:
