@@ -16,7 +16,7 @@ from recsys.calibrator._segments import NOWHERE, Segments
 from recsys.calibrator.platt import Platt, standard
 
 MAX_ROUNDS, MAX_STEPS = 200, 100
-CLOSE = 1e-6  # relative change of the spreads at which rounds end
+CLOSE = 1e-4  # relative change of the spreads at which rounds end
 TOLERANCE = 1e-13  # of the Newton decrement of each segment, relative to its weight
 LEAST_SPREAD, MOST_SPREAD = 1e-3, 10.0  # of intercepts and slopes, in logits: less is as good as none
 

@@ -35,7 +35,7 @@ def test_a_segment_with_its_own_shift_is_repaired_and_the_map_for_all_is_not():
 @pytest.mark.parametrize(("shift", "bend"), [(0.8, 0.0), (0.3, 0.3), (0.0, 0.0)])
 def test_the_spread_of_the_segments_is_estimated(shift, bend):
     found = []
-    for seed in range(4):
+    for seed in range(3):
         rows, _, _ = market(seed, num=8000, num_segments=60, shift=shift, bend=bend)
         found.append(Segment(by="shop").fit(rows).spread_D)
     intercept, slope = np.mean(found, axis=0)
