@@ -78,7 +78,8 @@ def _observed(items: pa.Table | None, seed: int) -> Places | None:
     """Where to count observations of items, if no column says how popular they are."""
     if items is None:
         return None
-    return None if TRAFFIC["item"] in items.column_names else Places(items["item_id"].combine_chunks(), "item", seed)
+    known = TRAFFIC["item"] in items.column_names
+    return None if known else Places(items["item_id"].combine_chunks(), "item", seed)
 
 
 def _over(kind: type, common: Any, pieces: list[Span], workers: int) -> Iterator[Any]:
@@ -134,7 +135,7 @@ class _Surveyor:
 
 
 def _parquet(table: pa.Table) -> pa.Buffer:
-    """A state as a file, some slices at a time: a writer that saw all at once would take the memory of another state."""
+    """A state as a file, written some slices at a time: all at once would take the memory of another state."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=8, use_dictionary=False, compression="zstd", write_statistics=False)
     return sink.getvalue()
