@@ -61,13 +61,12 @@ def main() -> None:
         where=(),
     )
     target = Click(name="click")
-    queries, items = (_table(folder / f"{name}.parquet") for name in ("queries", "items"))
     found = evaluate(
         labelled,
         target,
         DIALS,
-        queries=queries,
-        items=items,
+        queries=_table(folder / "queries.parquet"),
+        items=_table(folder / "items.parquet"),
         folder=Folder.open(str(folder / "states")),
         workers=workers,
     )

@@ -81,7 +81,14 @@ def _macro(statistic: str, cuts: tuple[float, ...], sample: Sample) -> float:
     score = {"precision": metrics.precision_score, "recall": metrics.recall_score, "f1": metrics.f1_score}[statistic]
     labels = np.unique(truth)
     return float(
-        score(truth, said, labels=labels, average="macro", sample_weight=sample.weight_N[kept], zero_division=0)
+        score(
+            truth,
+            said,
+            labels=labels,
+            average="macro",
+            sample_weight=sample.weight_N[kept],
+            zero_division=0,  # pyright: ignore[reportArgumentType]  # annotated as text, documented as a number too
+        )
     )
 
 

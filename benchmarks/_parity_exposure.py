@@ -127,7 +127,7 @@ def _rates(seed: int) -> float:
         rows = [n for n in range(count) if min(position_N[n], 5) == place]
         clicks = sum(weight_Q[query_N[n]] for n in rows if click_N[n])
         bought = sum(weight_Q[query_N[n]] for n in rows if bought_N[n])
-        differences.append(apart(float(value), bought / clicks if clicks else math.nan))
+        differences.append(apart(float(value), float(bought / clicks) if clicks else math.nan))
     return max(differences)
 
 

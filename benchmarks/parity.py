@@ -1,4 +1,4 @@
-"""Is every number what an independent implementation says? Each metric beside its reference, on random cases.
+"""Is every number what an independent implementation says? Each metric and calibrator beside its reference, on random cases.
 
     python -m benchmarks.parity [--quick] [--json FILE] [--only TEXT]
 
@@ -12,10 +12,10 @@ import sys
 import warnings
 from pathlib import Path
 
-from benchmarks import _parity_metrics
+from benchmarks import _parity_calibrators, _parity_metrics
 from benchmarks._parity import compare
 
-CASES = [*_parity_metrics.CASES]
+CASES = [*_parity_metrics.CASES, *_parity_calibrators.CASES, *_parity_calibrators.PACKAGES]
 HEAD = "| metric | reference | cases | largest difference | allowed |\n|---|---|---|---|---|"
 
 

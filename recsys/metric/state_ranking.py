@@ -84,7 +84,8 @@ def rank(pairs: PairSet, num_queries: int, k: int) -> Ranked:
     all_Q = discount[np.minimum(num_Q, k)] * (count_QL * pairs.gain_L).sum(axis=1)
 
     counts_L = (pairs.gain_L > 0) | pairs.positive_L
-    row_X = np.flatnonzero(counts_L[kind_P])
+    only_first = not counts_L[:1].any() and bool(counts_L[1:].all())  # as mostly: all but those that gain nothing
+    row_X = np.flatnonzero(kind_P if only_first else counts_L[kind_P])
     above_X, tied_X = _places(query_P, key_P, start_Q, row_X)
     query_X, kind_X = query_P[row_X], kind_P[row_X]
     near = above_X < k

@@ -157,6 +157,18 @@ class Cutter:
             plain.append(Cut(column=f"{one} × {other}", axis=axis, values=values))
         return tuple(plain)
 
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Columns that are no cut, and why."""
+        tables = (table for table in (self.queries, self.items) if table is not None)
+        return {column: reason for table in tables for column, reason in table.skipped.items()}
+
+    @property
+    def merged(self) -> dict[str, int]:
+        """How many values of a column became 'other'."""
+        tables = (table for table in (self.queries, self.items) if table is not None)
+        return {column: number for table in tables for column, number in table.merged.items()}
+
     def codes(self, shard: Shard, hash_Q: np.ndarray) -> dict[str, np.ndarray]:
         """The number of each query, or of each row, in every cut: what `Builder.add` takes."""
         found: dict[str, np.ndarray] = {}

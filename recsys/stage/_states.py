@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 from ray.data import ActorPoolStrategy
 
 from recsys.metric.state import State
 from recsys.report._labelled import Labelled, Span, spans
 from recsys.report._state_build import Dials, Survey, count_span, design, survey_span
-from recsys.report._state_cuts import TRAFFIC, Cutter, Places
+from recsys.report._state_cuts import TRAFFIC, Places
 from recsys.store import Folder
 from recsys.target import Target
 
@@ -33,7 +34,8 @@ class Evaluated:
     """The state of all rows, and what became of the slices."""
 
     state: State
-    cutter: Cutter
+    skipped: dict[str, str]  # column -> why it is no cut
+    merged: dict[str, int]  # column -> values that became 'other'
 
 
 def evaluate(
@@ -60,20 +62,24 @@ def evaluate(
     for survey in _over(_Surveyor, common, pieces, workers):
         found.add(survey)
     cutter, layout = design(found, dials, queries, items)
+    skipped, merged = cutter.skipped, cutter.merged
+    del queries, items, places
     log.info("states      %d rows, %d slices, %.0f MB a state", num_rows, len(layout.slices), layout.num_bytes / 1e6)
-    del found
     common = ray.put((labelled, target, cutter, layout, folder))
+    del found, cutter  # the driver merges: it needs none of what the workers need
+    pa.default_memory_pool().release_unused()
     names = sorted(_over(_Counter, common, pieces, workers))
     del common
     state = State.sum_of(layout, (State.from_table(folder.read_table(name)) for name in names))
-    return Evaluated(state=state, cutter=cutter)
+    return Evaluated(state=state, skipped=skipped, merged=merged)
 
 
 def _observed(items: pa.Table | None, seed: int) -> Places | None:
     """Where to count observations of items, if no column says how popular they are."""
     if items is None:
         return None
-    return None if TRAFFIC["item"] in items.column_names else Places(items["item_id"].combine_chunks(), "item", seed)
+    known = TRAFFIC["item"] in items.column_names
+    return None if known else Places(items["item_id"].combine_chunks(), "item", seed)
 
 
 def _over(kind: type, common: Any, pieces: list[Span], workers: int) -> Iterator[Any]:
@@ -128,6 +134,13 @@ class _Surveyor:
         return found
 
 
+def _parquet(table: pa.Table) -> pa.Buffer:
+    """A state as a file, written some slices at a time: all at once would take the memory of another state."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=8, use_dictionary=False, compression="zstd", write_statistics=False)
+    return sink.getvalue()
+
+
 class _Counter:
     """Counts spans into states, each a file; returns their names."""
 
@@ -141,7 +154,7 @@ class _Counter:
         try:
             if not self.folder.exists(name):
                 state = count_span(self.labelled, span, self.target, self.cutter, self.layout)
-                self.folder.write_table(name, state.to_table())
+                self.folder.write(name, _parquet(state.to_table()))
         except ValueError as error:
             return pa.table({"error": [str(error)], "name": [""]})
         return pa.table({"error": [""], "name": [name]})

@@ -113,6 +113,7 @@ def test_the_same_bits_for_any_files_and_after_killed_workers(whole, tmp_path):
     assert (tmp_path / "gain").exists()
 
 
+@pytest.mark.long
 def test_a_state_that_is_there_is_not_counted_again(whole, tmp_path):
     assert run(tmp_path, 3).equals(whole)
     states = tmp_path / "states"
@@ -131,6 +132,7 @@ def test_what_is_wrong_names_its_file(tmp_path):
         run(tmp_path, 2, rows=rows.set_column(3, "score", pa.array(scores)))
 
 
+@pytest.mark.long
 def test_a_query_in_two_files_is_an_error(tmp_path):
     rows = table()
     first = pa.array(["q0" if q == f"q{NUM_QUERIES - 1}" else q for q in rows["query"].to_pylist()])
