@@ -1,4 +1,4 @@
-"""Is every number what an independent implementation says? Each metric and calibrator beside its reference, on random cases.
+"""Is every number what an independent implementation says? Metrics and calibrators beside references, on random cases.
 
     python -m benchmarks.parity [--quick] [--json FILE] [--only TEXT]
 
