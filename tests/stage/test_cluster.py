@@ -85,9 +85,10 @@ def upload_bytes() -> int:
 
 
 def test_the_upload_is_small():
-    assert upload_bytes() < 2_000_000
+    assert upload_bytes() < 10_000_000  # Ray takes 100 MiB
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_jobs_succeed_on_one_node_and_refuse_a_store_the_other_cannot_see(cluster, tmp_path):
     done = submit(cluster, f"store.root={tmp_path}/runs", "name=submitted")

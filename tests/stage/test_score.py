@@ -106,6 +106,7 @@ def test_verify_finds_what_was_altered_in_a_finished_run_and_scores_it_again(roo
     assert digests(scores) == digests(root / "one" / "scores")
 
 
+@pytest.mark.long
 def test_a_tile_that_fails_is_named_and_the_rest_is_committed(root):
     """A token that occurs in one item without labels gets an embedding that is no number."""
     shutil.copytree(root / "one", root / "failing")

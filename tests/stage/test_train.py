@@ -40,6 +40,7 @@ def test_training_learns_and_leaves_a_hugging_face_folder(root, monkeypatch):
     assert not (root / "one" / "model" / "_train").exists()
 
 
+@pytest.mark.long
 def test_two_workers_learn_what_one_does(root):
     """Equal batches and equal initial weights: what differs is the order of float sums and how a batch is averaged."""
     one = json.loads((root / "one" / "model" / "_MANIFEST.json").read_text())
