@@ -30,16 +30,22 @@ CUT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One metric. `needs` tells which queries count in it."""
+    """What a number of a report is. `needs` tells which queries count in it."""
 
     name: str
-    metric: Metric
     definition: str
     needs: str  # row: any labelled row; gain: something gains; positive: a positive; both: positive and negative
     pool: str  # judged or catalogue (ranking), probability, rate, or decision
     scale: str  # of its interval: see `bootstrap.interval`
     better: str  # higher, lower or neither
     headline: bool = True  # the page shows it; the others fold away, and have no lift and no detectable difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowMeasure(Measure):
+    """A measure that is computed from labelled rows."""
+
+    metric: Metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +63,7 @@ def choose(sample: Sample, num_grades: int) -> Cuts:
     return Cuts(threshold=threshold.recommend("f1", sample), num_grades=num_grades, cut_L=cut_L)
 
 
-def measures(k: int, gain: str) -> list[Measure]:
+def measures(k: int, gain: str) -> list[RowMeasure]:
     """All measures, the headline's first. `gain` is the sentence of the target."""
     ndcg = (
         f"nDCG of the first {k} places, discount 1/log2(1 + rank); {gain}. Mean over queries in which something gains."
@@ -92,7 +98,7 @@ def measures(k: int, gain: str) -> list[Measure]:
     ]
 
 
-def _further(k: int) -> list[Measure]:
+def _further(k: int) -> list[RowMeasure]:
     """Those that the headline does without."""
     average_precision = "Precision at the ranks of a query's positive items, mean over them and over queries with one."
     precision = f"Share of the first {k} places that hold a positive item, mean over queries with a label."
@@ -128,7 +134,7 @@ def _further(k: int) -> list[Measure]:
     return [replace(measure, headline=False) for measure in made]
 
 
-def decisions(cuts: Cuts) -> list[Measure]:
+def decisions(cuts: Cuts) -> list[RowMeasure]:
     """What happens if everything from the threshold on is said to be positive, and grades are said by the cuts."""
     made = []
     if np.isfinite(cuts.threshold):
@@ -147,7 +153,7 @@ def decisions(cuts: Cuts) -> list[Measure]:
     return made
 
 
-def of_grades(cuts: Cuts) -> list[tuple[int, Measure]]:
+def of_grades(cuts: Cuts) -> list[tuple[int, RowMeasure]]:
     """(grade, measure) of each grade against all others."""
     if cuts.num_grades <= 2 or np.isnan(cuts.cut_L).any():
         return []
@@ -166,8 +172,8 @@ def of_grades(cuts: Cuts) -> list[tuple[int, Measure]]:
     ]
 
 
-def _decision(name: str, metric: Metric, scale: str, definition: str) -> Measure:
-    return Measure(
+def _decision(name: str, metric: Metric, scale: str, definition: str) -> RowMeasure:
+    return RowMeasure(
         name=name,
         metric=metric,
         definition=definition,
@@ -179,20 +185,22 @@ def _decision(name: str, metric: Metric, scale: str, definition: str) -> Measure
     )
 
 
-def _ranking(name: str, metric: Metric, pool: str, needs: str, definition: str) -> Measure:
+def _ranking(name: str, metric: Metric, pool: str, needs: str, definition: str) -> RowMeasure:
     about = f"{definition} {JUDGED if pool == 'judged' else CATALOGUE} {TIES}"
-    return Measure(name=name, metric=metric, definition=about, needs=needs, pool=pool, scale="logit", better="higher")
+    return RowMeasure(
+        name=name, metric=metric, definition=about, needs=needs, pool=pool, scale="logit", better="higher"
+    )
 
 
-def _loss(name: str, metric: Metric, scale: str, definition: str) -> Measure:
-    return Measure(
+def _loss(name: str, metric: Metric, scale: str, definition: str) -> RowMeasure:
+    return RowMeasure(
         name=name, metric=metric, definition=definition, needs="row", pool="probability", scale=scale, better="lower"
     )
 
 
-def _rate(name: str, value: Callable[[Sample], np.ndarray], definition: str) -> Measure:
+def _rate(name: str, value: Callable[[Sample], np.ndarray], definition: str) -> RowMeasure:
     metric = QueryMean(value=lambda sample: _mean_by_query(sample, value(sample)), mass=by_observations)
-    return Measure(
+    return RowMeasure(
         name=name, metric=metric, definition=definition, needs="row", pool="rate", scale="logit", better="neither"
     )
 
@@ -209,13 +217,3 @@ def _mean_by_query(sample: Sample, value_N: np.ndarray) -> np.ndarray:
     total_Q = sum_by_query(sample, sample.weight_N)
     mean_Q = np.full(sample.num_queries, np.nan)
     return np.divide(sum_by_query(sample, sample.weight_N * value_N), total_Q, out=mean_Q, where=total_Q > 0)
-
-
-def random_order(measure: Measure) -> Measure:
-    """The same measure of a random ranker: every score tied."""
-    return replace(
-        measure,
-        name=f"random {measure.name}",
-        metric=lambda sample, weight_QR: measure.metric(sample.random(), weight_QR),
-        definition=f"What a random order scores in expectation. {measure.definition}",
-    )

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recsys.metric import bootstrap, group
+from recsys.metric import bootstrap
 from recsys.metric.state import ADDED, Cut, State
 from recsys.metric.state_estimate import HISTOGRAM, Estimate, Estimates
 from recsys.report._evaluation import Record
 from recsys.report._measure import Measure, measures
 from recsys.report._slicing import OTHER
-from recsys.report.balanced import LEVEL, _detectable, _difference, _finite, _gap, _lift, _macro, _worst
+from recsys.report._statement import LEVEL, at_random, detectable, difference, lift, record, together
 
 COUNTED = {"row": "queries", "gain": "gaining", "positive": "positive", "both": "both"}
 RANDOM = ("ndcg", "mrr", "recall")
@@ -117,20 +117,14 @@ def known(k: int, gain: str) -> list[tuple[Measure, str]]:
     names = {f"ndcg@{k}": "ndcg", f"recall@{k}": "recall"}
     names |= {n: n for n in ("mrr", "auc", "gauc", "log_loss", "brier", "ece", "mean_probability", "positive_rate")}
     names |= {f"precision@{k}": "precision", f"hit_rate@{k}": "hit_rate"} | {name: name for name, *_ in FURTHER}
-    named = {measure.name: measure for measure in measures(k, gain)}
+    named: dict[str, Measure] = {measure.name: measure for measure in measures(k, gain)}
     found = [(named[name], inside) for name, inside in names.items() if name in named]
     for name, needs, pool, scale, better, definition in FURTHER:
         if name in named:
             continue
-        own = Measure(
-            name=name, metric=_no_rows, definition=definition, needs=needs, pool=pool, scale=scale, better=better
-        )
+        own = Measure(name=name, definition=definition, needs=needs, pool=pool, scale=scale, better=better)
         found.append((own, name))
     return found
-
-
-def _no_rows(sample: object, weight_QR: np.ndarray) -> np.ndarray:
-    raise NotImplementedError("a state has no rows")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,9 +153,9 @@ class _Teller:
     def _against_random(self, measure: Measure, found: Estimate, random_SR: np.ndarray) -> list[Record]:
         smallest = bootstrap.detectable_difference(found.value_SR[0], level=LEVEL)
         return [
-            self._record(_random(measure), 0, "overall", random_SR[0]),
-            self._record(_lift(measure), 0, "overall", found.value_SR[0] - random_SR[0]),
-            self._record(_detectable(measure), 0, "overall", np.array([smallest])),
+            self._record(at_random(measure), 0, "overall", random_SR[0]),
+            self._record(lift(measure), 0, "overall", found.value_SR[0] - random_SR[0]),
+            self._record(detectable(measure), 0, "overall", np.array([smallest])),
         ]
 
     def _by_slice(self, measure: Measure, name: str, found: Estimate, random_SR, cut: Cut) -> list[Record]:
@@ -172,45 +166,32 @@ class _Teller:
             where = f"{cut.column}={value}"
             made.append(self._record(measure, start + v, where, found.value_SR[start + v], found))
             if random_SR is not None:
-                made.append(self._record(_random(measure), start + v, where, random_SR[start + v, :1]))
-        count_V = self._count(measure)[start : start + len(cut.values)]
-        large = [v for v in range(len(cut.values)) if count_V[v] >= self.min_queries]
-        if measure.better != "neither" and cut.axis != "label" and len(large) > 1:
-            made += self._together(measure, cut, large, found.value_SR[start : start + len(cut.values)])
+                made.append(self._record(at_random(measure), start + v, where, random_SR[start + v, :1]))
+        if measure.better != "neither" and cut.axis != "label":
+            stop, num_S = start + len(cut.values), self._count(measure).tolist()
+            counts = {"min_queries": self.min_queries, "num_queries": self._num_queries(measure, 0)}
+            for said in together(measure, cut.values, found.value_SR[start:stop], num_S[start:stop], **counts):
+                place = 0 if said.where is None else start + said.where
+                made.append(self._given(said.measure, place, f"{cut.column}=*", said.ends))
         if {"head", "tail"} <= set(cut.values) and measure.pool == "judged":
             head, tail = (start + cut.values.index(part) for part in ("head", "tail"))
             both = min(head, tail, key=lambda s: self._count(measure)[s])
             difference_R = found.value_SR[tail] - found.value_SR[head]
-            made.append(self._record(_difference(measure), both, f"{cut.column}=tail vs head", difference_R))
-        return made
-
-    def _together(self, measure: Measure, cut: Cut, large: list[int], value_VR: np.ndarray) -> list[Record]:
-        """Macro average, worst slice and gap over the slices that are large enough."""
-        sign, start = 1 if measure.better == "higher" else -1, self.estimates.state.layout.first[cut.column]
-        where = f"{cut.column}=*"
-        mean_R = group.macro(value_VR[large])
-        made = [self._record(_macro(measure, len(large), self.min_queries), 0, where, mean_R)]
-        if (found := group.extremes(sign * value_VR[large], LEVEL)) is None:
-            return made
-        worst, best = large[found.worst], large[found.best]
-        ends = sorted((sign * found.worst_low, sign * found.worst_high))
-        if measure.scale == "logit":
-            ends = np.clip(ends, 0.0, 1.0)
-        made.append(
-            self._given(_worst(measure, cut.values[worst]), start + worst, where, sign * found.worst_value, *ends)
-        )
-        gap = _gap(measure, cut.values[worst], cut.values[best])
-        made.append(self._given(gap, 0, where, found.gap, found.gap_low, found.gap_high))
+            made.append(self._record(difference(measure), both, f"{cut.column}=tail vs head", difference_R))
         return made
 
     def _count(self, measure: Measure) -> np.ndarray:
         return self.estimates.count(COUNTED[measure.needs])
 
+    def _num_queries(self, measure: Measure, s: int) -> int:
+        """Behind an interval: no more than there are groups that are resampled."""
+        return min(int(self._count(measure)[s]), int(self.estimates.num_groups_S[s]))
+
     def _record(
         self, measure: Measure, s: int, where: str, value_R: np.ndarray, found: Estimate | None = None
     ) -> Record:
         """A record whose interval holds the bracket as well, where the metric is read off a histogram."""
-        num_queries = min(int(self._count(measure)[s]), int(self.estimates.num_groups_S[s]))
+        num_queries = self._num_queries(measure, s)
         value, low, high = bootstrap.interval(value_R, LEVEL, num_queries=num_queries, scale=measure.scale)
         if found is not None and measure.name in HISTOGRAM:
             least, most = float(found.low_S[s]), float(found.high_S[s])
@@ -219,24 +200,15 @@ class _Teller:
                 f"{measure.definition} Counted on cells of scores: of these rows it lies in [{least:.6f}, {most:.6f}]."
             )
             measure = replace(measure, definition=about)
-        return self._given(measure, s, where, value, low, high)
+        return self._given(measure, s, where, (value, low, high))
 
-    def _given(self, measure: Measure, s: int, where: str, value: float, low: float, high: float) -> Record:
-        return Record(
-            report="balanced",
+    def _given(self, measure: Measure, s: int, where: str, ends: tuple[float, float, float]) -> Record:
+        return record(
+            measure,
+            ends,
             target=self.target,
             split=self.split,
-            metric=measure.name,
-            definition=measure.definition,
-            slice=where,
-            value=_finite(value),
-            low=_finite(low),
-            high=_finite(high),
+            where=where,
             num_queries=int(self._count(measure)[s]),
             num_pairs=int(self.estimates.count("pairs")[s]),
         )
-
-
-def _random(measure: Measure) -> Measure:
-    about = f"What a random order scores in expectation. {measure.definition}"
-    return replace(measure, name=f"random {measure.name}", definition=about)

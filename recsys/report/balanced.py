@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recsys import seed
-from recsys.metric import bootstrap, group
+from recsys.metric import bootstrap
 from recsys.metric._sample import Sample
 from recsys.report import _exposure
 from recsys.report._chart import Chart, Remark, SliceGroup
 from recsys.report._evaluation import Evaluation, Record, Report
-from recsys.report._measure import Cuts, Measure, choose, decisions, measures, of_grades, random_order
+from recsys.report._measure import Cuts, Measure, RowMeasure, choose, decisions, measures, of_grades
 from recsys.report._rows import Part, Rows, rows, splits
 from recsys.report._slicing import Slicing, slicings
+from recsys.report._statement import LEVEL, at_random, detectable, difference, lift, record, together
 
-LEVEL = 0.95  # of every interval: the contract of a record
 DRAWN = {"query": "ndcg@{k}", "item": "gauc", "label": "log_loss"}  # nDCG rises as the pool of items shrinks, GAUC not
 
 
@@ -94,7 +94,7 @@ class _Teller:
 
     target: str
     split: str
-    choice: list[Measure]
+    choice: list[RowMeasure]
     weight_QR: np.ndarray
     k: int
 
@@ -105,14 +105,13 @@ class _Teller:
             made.append(self._record(measure, part, "overall", value_R))
             if measure.pool not in ("judged", "catalogue"):
                 continue
-            random = random_order(measure)
-            random_R = random.metric(sample, self.weight_QR)
-            made.append(self._record(random, part, "overall", random_R))
+            random_R = measure.metric(sample.random(), self.weight_QR)
+            made.append(self._record(at_random(measure), part, "overall", random_R))
             if not measure.headline:
                 continue
-            made.append(self._record(_lift(measure), part, "overall", value_R - random_R))
+            made.append(self._record(lift(measure), part, "overall", value_R - random_R))
             smallest = bootstrap.detectable_difference(value_R, level=LEVEL)
-            made.append(self._record(_detectable(measure), part, "overall", np.array([smallest])))
+            made.append(self._record(detectable(measure), part, "overall", np.array([smallest])))
         return made
 
     def recommended(self, part: Part, cuts: Cuts) -> list[Record]:
@@ -120,14 +119,13 @@ class _Teller:
         about = "The probability from which on saying yes has the highest F1 on these labels; of equals the highest."
         chosen = Measure(
             name="threshold",
-            metric=lambda sample, weight_QR: np.full(weight_QR.shape[1], np.nan),
             definition=about,
             needs="row",
             pool="decision",
             scale="linear",
             better="neither",
         )
-        return [self._given(chosen, part, "overall", cuts.threshold, np.nan, np.nan)]
+        return [self._given(chosen, part, "overall", (cuts.threshold, np.nan, np.nan))]
 
     def by_grade(self, part: Part, cuts: Cuts) -> list[Record]:
         """Each grade as a class of its own."""
@@ -148,16 +146,19 @@ class _Teller:
             for value, part, value_R in zip(cut.values, parts, value_SR, strict=True):
                 made.append(self._record(measure, part, f"{cut.column}={value}", value_R))
                 if measure.pool == "judged" and measure.headline:
-                    random = random_order(measure)
-                    random_R = random.metric(part.sample, self.weight_QR[:, :1])
-                    made.append(self._record(random, part, f"{cut.column}={value}", random_R))
+                    random_R = measure.metric(part.sample.random(), self.weight_QR[:, :1])
+                    made.append(self._record(at_random(measure), part, f"{cut.column}={value}", random_R))
             if measure.better != "neither" and cut.axis != "label":
-                made += self._together(measure, whole, cut, parts, value_SR, min_queries)
+                about = [part.num_queries[measure.needs] for part in parts]
+                counts = {"min_queries": min_queries, "num_queries": whole.num_queries[measure.needs]}
+                for said in together(measure, cut.values, value_SR, about, **counts):
+                    part = whole if said.where is None else parts[said.where]
+                    made.append(self._given(said.measure, part, f"{cut.column}=*", said.ends))
             if measure.pool in ("judged", "catalogue") and measure.headline:
                 made += self._ends(measure, cut, parts, value_SR)
         return made
 
-    def _possible(self, sample: Sample, axis: str) -> list[Measure]:
+    def _possible(self, sample: Sample, axis: str) -> list[RowMeasure]:
         """Measures that mean something for these rows."""
         out = set()
         if sample.above_N is None:
@@ -171,108 +172,31 @@ class _Teller:
             kept = [m for m in kept if m.name not in ("ece", "normalised_entropy")]
         return kept
 
-    def _together(self, measure, whole, cut, parts, value_SR, min_queries: int) -> list[Record]:
-        """Macro average, worst slice and gap over the slices with at least `min_queries` queries that count."""
-        large = [s for s, part in enumerate(parts) if part.num_queries[measure.needs] >= min_queries]
-        if len(large) < 2:
-            return []
-        sign = 1 if measure.better == "higher" else -1
-        found = group.extremes(sign * value_SR[large], LEVEL)
-        made = [
-            self._record(
-                _macro(measure, len(large), min_queries), whole, f"{cut.column}=*", group.macro(value_SR[large])
-            )
-        ]
-        if found is None:
-            return made
-        worst, best = large[found.worst], large[found.best]
-        ends = sorted((sign * found.worst_low, sign * found.worst_high))
-        if measure.scale == "logit":
-            ends = np.clip(ends, 0.0, 1.0)
-        made.append(
-            self._given(
-                _worst(measure, cut.values[worst]), parts[worst], f"{cut.column}=*", sign * found.worst_value, *ends
-            )
-        )
-        gap = (found.gap, found.gap_low, found.gap_high)
-        names = (cut.values[worst], cut.values[best])
-        made.append(self._given(_gap(measure, *names), whole, f"{cut.column}=*", *gap))
-        return made
-
     def _ends(self, measure, cut, parts, value_SR) -> list[Record]:
         """Tail minus head, paired: both under the same weights."""
         if not {"head", "tail"} <= set(cut.values):
             return []
         head, tail = cut.values.index("head"), cut.values.index("tail")
         both = min(parts[tail], parts[head], key=lambda part: part.num_queries[measure.needs])
-        made = [self._record(_difference(measure), both, f"{cut.column}=tail vs head", value_SR[tail] - value_SR[head])]
+        made = [self._record(difference(measure), both, f"{cut.column}=tail vs head", value_SR[tail] - value_SR[head])]
         if measure.pool == "judged":
-            random = random_order(measure)
-            random_R = random.metric(parts[tail].sample, self.weight_QR) - random.metric(
-                parts[head].sample, self.weight_QR
-            )
-            made.append(self._record(_difference(random), both, f"{cut.column}=tail vs head", random_R))
+            tail_R, head_R = (measure.metric(parts[s].sample.random(), self.weight_QR) for s in (tail, head))
+            random = difference(at_random(measure))
+            made.append(self._record(random, both, f"{cut.column}=tail vs head", tail_R - head_R))
         return made
 
     def _record(self, measure: Measure, part: Part, where: str, value_R: np.ndarray) -> Record:
         num_queries = part.num_queries[measure.needs]
         ends = bootstrap.interval(value_R, LEVEL, num_queries=num_queries, scale=measure.scale)
-        return self._given(measure, part, where, *ends)
+        return self._given(measure, part, where, ends)
 
-    def _given(self, measure: Measure, part: Part, where: str, value: float, low: float, high: float) -> Record:
-        return Record(
-            report="balanced",
+    def _given(self, measure: Measure, part: Part, where: str, ends: tuple[float, float, float]) -> Record:
+        return record(
+            measure,
+            ends,
             target=self.target,
             split=self.split,
-            metric=measure.name,
-            definition=measure.definition,
-            slice=where,
-            value=_finite(value),
-            low=_finite(low),
-            high=_finite(high),
+            where=where,
             num_queries=part.num_queries[measure.needs],
             num_pairs=part.num_pairs,
         )
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _lift(measure: Measure) -> Measure:
-    definition = f"Value less that of a random order, both on the same resampled queries. {measure.definition}"
-    return replace(measure, name=f"lift {measure.name}", definition=definition, scale="linear")
-
-
-def _difference(measure: Measure) -> Measure:
-    definition = f"Tail less head, both under the same resampling. {measure.definition}"
-    return replace(measure, name=f"difference {measure.name}", definition=definition, scale="linear")
-
-
-def _detectable(measure: Measure) -> Measure:
-    definition = (
-        "Smallest true difference between two rankers that these queries would show in a paired test at 5 % with 80 % "
-        "power, if their values per query correlate by 0.5: 2.8 standard errors (Sakai, 2018)."
-    )
-    return replace(measure, name=f"detectable difference {measure.name}", definition=definition, scale="linear")
-
-
-def _macro(measure: Measure, num_slices: int, min_queries: int) -> Measure:
-    about = (
-        f"Plain mean over the {num_slices} slices with at least {min_queries} queries that count. {measure.definition}"
-    )
-    return replace(measure, name=f"macro {measure.name}", definition=about, scale="linear")
-
-
-def _worst(measure: Measure, name: str) -> Measure:
-    about = (
-        f"The worst slice of enough queries: '{name}'. Its interval holds although it was picked. {measure.definition}"
-    )
-    return replace(measure, name=f"worst {measure.name}", definition=about)
-
-
-def _gap(measure: Measure, worst: str, best: str) -> Measure:
-    about = (
-        f"Distance of the worst slice, '{worst}', and the best, '{best}'. Its interval holds although they were picked."
-    )
-    return replace(measure, name=f"gap {measure.name}", definition=f"{about} {measure.definition}")

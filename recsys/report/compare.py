@@ -15,7 +15,7 @@ from recsys.metric._sample import Sample
 from recsys.report import _comparison
 from recsys.report._chart import Chart, Remark
 from recsys.report._evaluation import Evaluation, Record, Report
-from recsys.report._measure import Measure, measures
+from recsys.report._measure import Measure, RowMeasure, measures
 from recsys.report._paired import NothingShared, Paired, paired
 from recsys.report._rows import Part, Rows
 from recsys.report._slicing import slicings
@@ -146,7 +146,7 @@ class _Teller:
         about = "Labelled pairs of queries that no run learnt from; shared: their labels are the same in all runs."
         return [self._record(name, about, part, rows, np.array([float(n)])) for name, n in counts.items()]
 
-    def _measures(self) -> list[Measure]:
+    def _measures(self) -> list[RowMeasure]:
         k, noun = self.setting.k, self.evaluation.targets[self.target]
         names = [name.format(k=k) for name in HEADLINE + (CATALOGUE if self.both.same_catalogue else ())]
         return [m for m in measures(k, noun.describe()) if m.name in names]
@@ -181,7 +181,7 @@ class _Teller:
             made += self._wins(measure, difference_Q, other, part, where)
         return made
 
-    def _large_slices(self, theirs: Rows) -> Iterator[tuple[Measure, str, Sample, Sample]]:
+    def _large_slices(self, theirs: Rows) -> Iterator[tuple[RowMeasure, str, Sample, Sample]]:
         """Measure, slice, and the rows of both runs, where enough queries count."""
         sample, choice = self.both.ours.sample, {m.name: m for m in self._measures()}
         setting = self.setting

@@ -1,0 +1,130 @@
+"""What is said of a measure beyond its value: records, and measures made of measures (lift, macro mean, worst, gap).
+
+Shapes: S slices, R weightings of the queries (column 0: the estimate).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recsys.metric import bootstrap, group
+from recsys.report._evaluation import Record
+from recsys.report._measure import Measure
+
+LEVEL = 0.95  # of every interval: the contract of a record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Together:
+    """A number over several slices. `where` is the slice it is about, None where it is about all of them."""
+
+    measure: Measure
+    ends: tuple[float, float, float]  # value, low, high
+    where: int | None = None
+
+
+def record(
+    measure: Measure,
+    ends: tuple[float, float, float],
+    *,
+    target: str,
+    split: str,
+    where: str,
+    num_queries: int,
+    num_pairs: int,
+) -> Record:
+    """A record of the balanced report. `ends` are value, low and high; what is not finite is null."""
+    value, low, high = (float(end) if np.isfinite(end) else None for end in ends)
+    return Record(
+        report="balanced",
+        target=target,
+        split=split,
+        metric=measure.name,
+        definition=measure.definition,
+        slice=where,
+        value=value,
+        low=low,
+        high=high,
+        num_queries=num_queries,
+        num_pairs=num_pairs,
+    )
+
+
+def together(
+    measure: Measure,
+    values: Sequence[str],
+    value_SR: np.ndarray,
+    num_queries_S: Sequence[int],
+    *,
+    min_queries: int,
+    num_queries: int,
+) -> list[Together]:
+    """Macro average, worst slice and gap over the slices with at least `min_queries` queries that count.
+
+    `num_queries` are those of all slices. Fewer than two such slices say nothing.
+    """
+    large = [s for s, num in enumerate(num_queries_S) if num >= min_queries]
+    if len(large) < 2:
+        return []
+    mean = bootstrap.interval(group.macro(value_SR[large]), LEVEL, num_queries=num_queries, scale="linear")
+    made = [Together(measure=_macro(measure, len(large), min_queries), ends=mean)]
+    sign = 1 if measure.better == "higher" else -1
+    if (found := group.extremes(sign * value_SR[large], LEVEL)) is None:
+        return made
+    worst, best = large[found.worst], large[found.best]
+    low, high = sorted((sign * found.worst_low, sign * found.worst_high))
+    if measure.scale == "logit":
+        low, high = max(low, 0.0), min(high, 1.0)
+    ends = (sign * found.worst_value, low, high)
+    made.append(Together(measure=_worst(measure, values[worst]), ends=ends, where=worst))
+    ends = (found.gap, found.gap_low, found.gap_high)
+    return [*made, Together(measure=_gap(measure, values[worst], values[best]), ends=ends)]
+
+
+def lift(measure: Measure) -> Measure:
+    """Value less that of a random order."""
+    definition = f"Value less that of a random order, both on the same resampled queries. {measure.definition}"
+    return replace(measure, name=f"lift {measure.name}", definition=definition, scale="linear")
+
+
+def difference(measure: Measure) -> Measure:
+    """Tail less head."""
+    definition = f"Tail less head, both under the same resampling. {measure.definition}"
+    return replace(measure, name=f"difference {measure.name}", definition=definition, scale="linear")
+
+
+def detectable(measure: Measure) -> Measure:
+    """The smallest difference that would show."""
+    definition = (
+        "Smallest true difference between two rankers that these queries would show in a paired test at 5 % with 80 % "
+        "power, if their values per query correlate by 0.5: 2.8 standard errors (Sakai, 2018)."
+    )
+    return replace(measure, name=f"detectable difference {measure.name}", definition=definition, scale="linear")
+
+
+def at_random(measure: Measure) -> Measure:
+    """What a random order gets."""
+    about = f"What a random order scores in expectation. {measure.definition}"
+    return replace(measure, name=f"random {measure.name}", definition=about)
+
+
+def _macro(measure: Measure, num_slices: int, min_queries: int) -> Measure:
+    about = (
+        f"Plain mean over the {num_slices} slices with at least {min_queries} queries that count. {measure.definition}"
+    )
+    return replace(measure, name=f"macro {measure.name}", definition=about, scale="linear")
+
+
+def _worst(measure: Measure, name: str) -> Measure:
+    about = (
+        f"The worst slice of enough queries: '{name}'. Its interval holds although it was picked. {measure.definition}"
+    )
+    return replace(measure, name=f"worst {measure.name}", definition=about)
+
+
+def _gap(measure: Measure, worst: str, best: str) -> Measure:
+    about = (
+        f"Distance of the worst slice, '{worst}', and the best, '{best}'. Its interval holds although they were picked."
+    )
+    return replace(measure, name=f"gap {measure.name}", definition=f"{about} {measure.definition}")
