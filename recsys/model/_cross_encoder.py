@@ -24,7 +24,7 @@ from recsys.model._backbone import (
     scratch_config,
     scratch_tokenizer,
 )
-from recsys.model._distinct import distinct, spread
+from recsys.model._distinct import Coded, distinct, spread
 from recsys.model._first_row import keep_first_row
 from recsys.model._folder import read_settings, write_settings
 from recsys.model._int8 import use_dtype
@@ -187,16 +187,12 @@ class CrossNetwork(Network):
         write_settings(folder, model="cross_encoder", outputs=self.outputs, settings=settings)
 
 
-@dataclass(frozen=True)
-class Texts:
-    """Tokens of the distinct texts, and which of them each row has."""
+@dataclass(frozen=True, kw_only=True)
+class Texts(Coded):
+    """Tokens of the distinct texts."""
 
     tokens: Tokens
     vector_UD: torch.Tensor | None  # of the two-tower, where there is one
-    code_N: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.code_N)
 
 
 class CrossScorer(Scorer):
@@ -240,7 +236,8 @@ class CrossScorer(Scorer):
     def _encode(self, table: pa.Table, limit: int) -> Texts:
         texts, code_N = distinct(table["text"])
         tokens, towers = tokenize(self._network.tokenizer, texts, limit).to(self._device), self._network.towers
-        return Texts(tokens, None if towers is None else towers.vectors(tokens, self._budget), code_N)
+        vector_UD = None if towers is None else towers.vectors(tokens, self._budget)
+        return Texts(tokens=tokens, vector_UD=vector_UD, code_N=code_N)
 
     @torch.inference_mode()
     def _pairs(self, queries: Texts, items: Texts, query_P: np.ndarray, item_P: np.ndarray) -> np.ndarray:

@@ -1,8 +1,20 @@
 """Rows with the same text share one encoding. Shapes: N rows, U distinct texts."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coded:
+    """Rows by which distinct text each of them has."""
+
+    code_N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.code_N)
 
 
 def spread(score_TUU: np.ndarray, query_code_Q: np.ndarray, item_code_I: np.ndarray) -> np.ndarray:

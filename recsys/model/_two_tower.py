@@ -22,7 +22,7 @@ from recsys.model._backbone import (
     scratch_config,
     scratch_tokenizer,
 )
-from recsys.model._distinct import distinct, spread
+from recsys.model._distinct import Coded, distinct, spread
 from recsys.model._folder import read_settings, write_settings
 from recsys.model._int8 import use_dtype
 from recsys.model._network import Network
@@ -195,15 +195,11 @@ def pooled(hidden_BWD: torch.Tensor, mask_BW: torch.Tensor | None) -> torch.Tens
     return torch.nn.functional.normalize(mean_BD, dim=-1)
 
 
-@dataclass(frozen=True)
-class Vectors:
-    """Vectors of the distinct texts, and which of them each row has."""
+@dataclass(frozen=True, kw_only=True)
+class Vectors(Coded):
+    """Vectors of the distinct texts."""
 
     vector_UD: torch.Tensor
-    code_N: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.code_N)
 
 
 class TwoTowerScorer(Scorer):
@@ -242,4 +238,4 @@ class TwoTowerScorer(Scorer):
     def _encode(self, table: pa.Table, limit: int) -> Vectors:
         texts, code_N = distinct(table["text"])
         tokens = tokenize(self._network.tokenizer, texts, limit).to(self._device)
-        return Vectors(self._network.vectors(tokens, self._budget), code_N)
+        return Vectors(vector_UD=self._network.vectors(tokens, self._budget), code_N=code_N)

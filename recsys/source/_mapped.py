@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -14,6 +15,7 @@ from recsys.tables import QUERIES, RAW, TableError
 QUERY_TEXT = "query_text"  # may be mapped in judgments or impressions, when there is no table of queries
 
 
+@dataclass
 class MappedSource(Source):
     """Raw tables from the user's own files. Without a table of queries, they are the distinct queries of the judgments,
     else of the impressions: `query_id` is then also the text, unless a column is mapped to `query_text`."""

@@ -10,15 +10,6 @@ from recsys.source._reader import DelimitedReader, Reader
 class Delimited(MappedSource):
     """Raw tables from delimited text files (a header line, UTF-8, double quotes). Ids stay strings: 007 is not 7."""
 
-    path: str
-    items: str
-    queries: str | None
-    judgments: str | None
-    impressions: str | None
-    columns: dict[str, dict[str, str]]
-    constants: dict[str, dict[str, str]]
-    further: dict[str, list[str]]
-    fields: list[str]
     delimiter: str
     numeric: dict[str, list[str]]
 

@@ -10,16 +10,6 @@ from recsys.source._reader import ParquetReader, Reader
 class Parquet(MappedSource):
     """Raw tables from Parquet; further columns keep their type (string, number or boolean)."""
 
-    path: str
-    items: str
-    queries: str | None
-    judgments: str | None
-    impressions: str | None
-    columns: dict[str, dict[str, str]]
-    constants: dict[str, dict[str, str]]
-    further: dict[str, list[str]]
-    fields: list[str]
-
     def __post_init__(self) -> None:
         self.check()
 

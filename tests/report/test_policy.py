@@ -35,6 +35,19 @@ def by_name(records: list[Record]) -> dict:
     return named
 
 
+def run_on(log: Evaluation, name: str) -> Other:
+    """A run that logged what this evaluation is about."""
+    return Other(
+        run=name,
+        model="random",
+        learned=False,
+        outputs=log.outputs,
+        calibrated=log.calibrated,
+        ranks=log.ranks,
+        impressions=log.impressions,
+    )
+
+
 @pytest.fixture(scope="module")
 def shop() -> Evaluation:
     return with_log()
@@ -125,15 +138,7 @@ def test_the_order_of_rows_is_irrelevant(shop, found):
 
 def test_a_reference_is_the_log_that_the_policy_made(shop):
     own = with_log(skew=0.0, seed=8)
-    other = Other(
-        run="fair",
-        model="random",
-        learned=False,
-        outputs=own.outputs,
-        calibrated=own.calibrated,
-        ranks=own.ranks,
-        impressions=own.impressions,
-    )
+    other = run_on(own, "fair")
     scene = replace(shop, others={"runs/fair": other})
     setting = policy(references={"uniform": "runs/fair"})
     found = by_name(setting.records(scene))
@@ -221,15 +226,7 @@ def test_men_to_uniform_agrees_with_the_random_log():
     own = by_name(policy(policies=["logging", "uniform"]).records(random))
     for name in ("logging ips", "logging snips", "uniform ips", "uniform snips"):
         assert own[name, "overall"].value == 46 / 10_000  # uniform is what that log was made by
-    other = Other(
-        run="random",
-        model="random",
-        learned=False,
-        outputs=random.outputs,
-        calibrated=random.calibrated,
-        ranks=random.ranks,
-        impressions=random.impressions,
-    )
+    other = run_on(random, "random")
     scene = replace(real("bts/men"), others={"x": other})
     found = by_name(policy(policies=["logging", "uniform"], references={"uniform": "x"}).records(scene))
     assert found["logging snips", "overall"].value == 69 / 10_000
