@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from recsys import calibrator, clean, model, objective, pairs, report, source, split, target, teacher
 from recsys.stage.calibrate import CalibrateJob
+from recsys.stage.evaluate import EvaluateJob
 from recsys.stage.pipeline import PipelineJob
 from recsys.stage.prepare import PrepareJob
 from recsys.stage.report import ReportJob
@@ -32,6 +33,7 @@ JOBS = {
     "score": ScoreJob,
     "calibrate": CalibrateJob,
     "report": ReportJob,
+    "evaluate": EvaluateJob,
     "pipeline": PipelineJob,
 }
 ONE_OF = {  # exactly one option is chosen

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 SCHEMA_VERSION = 1
 MANIFEST, STARTED, REUSED, RUN = "_MANIFEST.json", "_STARTED.json", "_REUSED.json", "_RUN.json"
 TEMPORARY = ".tmp-"
-PROGRESS = ("labelled", "tiles", "_train")  # folders of a stage from which it resumes
+PROGRESS = ("labelled", "tiles", "_train", "states")  # folders of a stage from which it resumes
 
 
 def located(uri: str) -> str:

@@ -3,6 +3,7 @@
 from recsys.calibrator._calibrator import Calibrator, Fitted, Rows
 from recsys.calibrator._dirichlet import Dirichlet, fit_dirichlet
 from recsys.calibrator._fitted import Curve, Logistic, Steps
+from recsys.calibrator._held_out import HeldOut
 from recsys.calibrator._json import from_json
 from recsys.calibrator._order import order_kept
 from recsys.calibrator._ordinal import Ordinal, fit_ordinal
@@ -55,6 +56,7 @@ __all__ = [
     "Dirichlet",
     "DownSampling",
     "Fitted",
+    "HeldOut",
     "Histogram",
     "Identity",
     "Isotonic",

@@ -28,6 +28,12 @@ from recsys.metric.state import (
 from recsys.metric.state_grid import order_key
 from recsys.metric.state_ranking import PairSet, Ranked, rank, weighted_auc
 
+
+def group_of(query_hash_Q: np.ndarray, num_groups: int) -> np.ndarray:
+    """group_Q, int64: the group of each query, whose hash is `seed.hash_ids(query_ids, seed)`."""
+    return (seed.mix(query_hash_Q, 1) % np.uint64(num_groups)).astype(np.int64)
+
+
 PLACE = {name: number for number, name in enumerate(SUMS)}
 MOST = 2.0**61 / VALUE_UNIT  # weighted loss of a shard: then no sum of it can overflow
 
@@ -63,7 +69,7 @@ class Builder:
         self._check(sample, codes)
         if not len(sample):
             return
-        shard = _Shard.of(sample, self.layout, seed.mix(query_hash_Q, 1) % np.uint64(self.layout.num_groups))
+        shard = _Shard.of(sample, self.layout, group_of(query_hash_Q, self.layout.num_groups))
         self._hashes.append(query_hash_Q[np.unique(sample.query_N)])
         self._note_single(shard)
         pairs, row_P = _pairs(sample, shard)

@@ -50,6 +50,7 @@ class Evaluation:
     top: pa.Table  # TOP; no rows likewise
     calibration: dict[str, dict]  # target -> {"chosen": name, "candidates": [{"name", "log_loss", "low", "high"}], ...}
     rows: dict[str, dict]  # raw table -> {"in", "out", "merged": {reason: n}, "quarantined": {reason: n}}
+    num_labels: int  # labelled rows
     num_pairs: int  # pairs scored
     num_queries: int
     num_items: int

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from scipy.special import expit
 
 from recsys.metric._sample import Sample
 from recsys.seed import hash_ids
-from recsys.store import open_filesystem
 from recsys.target import Target
 
 SHARD_ROWS = 1 << 17  # rows of a shard, about
@@ -25,7 +25,8 @@ SHARD_ROWS = 1 << 17  # rows of a shard, about
 class Labelled:
     """Which files, and what their columns mean. Further columns can become slices."""
 
-    paths: tuple[str, ...]  # files: paths or URIs
+    filesystem: pafs.FileSystem
+    paths: tuple[str, ...]  # files on it
     query: str
     item: str
     label: str
@@ -37,6 +38,13 @@ class Labelled:
     def columns(self, further: tuple[str, ...] = ()) -> list[str]:
         named = (self.query, self.item, self.label, self.score, self.probability, self.weight, *further)
         return list(dict.fromkeys(name for name in (*named, *self.filtered) if name is not None))
+
+    def check(self, further: list[str]) -> None:
+        """Raises ValueError for a column that some file does not have."""
+        for path in self.paths:
+            schema = pq.read_schema(self.filesystem.open_input_file(path))
+            if missing := [name for name in self.columns(tuple(further)) if name not in schema.names]:
+                raise ValueError(f"{path} has no column {missing[0]!r}; it has {schema.names}")
 
     @property
     def filtered(self) -> list[str]:
@@ -52,12 +60,11 @@ class Labelled:
 
     def open(self, path: str, dictionaries: list[str]) -> pq.ParquetFile:
         """The file; text columns are read as numbers into a dictionary. ValueError for a column it does not have."""
-        filesystem, place = open_filesystem(path)
-        schema = pq.read_schema(filesystem.open_input_file(place))
+        schema = pq.read_schema(self.filesystem.open_input_file(path))
         if missing := [name for name in self.columns() if name not in schema.names]:
             raise ValueError(f"{path} has no column {missing[0]!r}; it has {schema.names}")
         texts = [n for n in dictionaries if _is_text(schema.field(n).type)]
-        return pq.ParquetFile(filesystem.open_input_file(place), read_dictionary=texts)
+        return pq.ParquetFile(self.filesystem.open_input_file(path), read_dictionary=texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +147,7 @@ class Shard:
 
 def shard_of(table: pa.Table, labelled: Labelled, target: Target) -> Shard:
     """The rows, grouped by query. Raises ValueError for a missing value, or a label that the target does not know."""
-    for name in labelled.columns():
-        if nulls := table[name].null_count:
-            raise ValueError(f"column {name!r} is empty in {nulls} of {len(table)} rows; fill it, or drop these rows")
+    check_full(table, labelled.columns())
     code_N, ids = _codes(table[labelled.query])
     start_Q = np.flatnonzero(np.r_[True, code_N[1:] != code_N[:-1]])
     if len(np.unique(code_N[start_Q])) < len(start_Q):  # rows of a query lie apart, but in one shard
@@ -150,10 +155,8 @@ def shard_of(table: pa.Table, labelled: Labelled, target: Target) -> Shard:
         code_N, ids = _codes(table[labelled.query])
         start_Q = np.flatnonzero(np.r_[True, code_N[1:] != code_N[:-1]])
     query_N = np.repeat(np.arange(len(start_Q)), np.diff(np.r_[start_Q, len(code_N)]))
-    label_N = _floats(table[labelled.label])
-    if (outside := np.flatnonzero(target.outside(label_N))).size:
-        raise ValueError(f"label {label_N[outside[0]]:g} is not possible for {target.name} ({len(outside)} such rows)")
-    score_N = _floats(table[labelled.score]).astype(np.float32)
+    label_N = labels_of(table, labelled, target)
+    score_N = floats(table[labelled.score]).astype(np.float32)
     probability = labelled.probability
     item_N, _ = _codes(table[labelled.item])
     sample = Sample(
@@ -161,13 +164,35 @@ def shard_of(table: pa.Table, labelled: Labelled, target: Target) -> Shard:
         query_N=query_N,
         item_N=item_N.astype(np.int64),
         score_N=score_N,
-        probability_N=expit(score_N.astype(np.float64)) if probability is None else _floats(table[probability]),
+        probability_N=expit(score_N.astype(np.float64)) if probability is None else floats(table[probability]),
         positive_N=np.asarray(target.positive(label_N), bool),
         gain_N=np.asarray(target.gain(label_N), np.float64),
-        weight_N=np.ones(len(label_N)) if labelled.weight is None else _floats(table[labelled.weight]),
+        weight_N=np.ones(len(label_N)) if labelled.weight is None else floats(table[labelled.weight]),
     )
     items = _one(table[labelled.item])
     return Shard(sample=sample, query_Q=ids.take(pa.array(code_N[start_Q])), item_N=items, table=table)
+
+
+def labels_of(table: pa.Table, labelled: Labelled, target: Target) -> np.ndarray:
+    """label_N, float64. Raises ValueError for one that the target does not know."""
+    label_N = floats(table[labelled.label])
+    if (outside := np.flatnonzero(target.outside(label_N))).size:
+        raise ValueError(f"label {label_N[outside[0]]:g} is not possible for {target.name} ({len(outside)} such rows)")
+    return label_N
+
+
+def check_full(table: pa.Table, columns: list[str]) -> None:
+    """Raises ValueError for a missing value."""
+    for name in columns:
+        if nulls := table[name].null_count:
+            raise ValueError(f"column {name!r} is empty in {nulls} of {len(table)} rows; fill it, or drop these rows")
+
+
+def query_hashes(table: pa.Table, labelled: Labelled, seed: int) -> np.ndarray:
+    """uint64 hash_N of each row's query."""
+    code_N, ids = _codes(table[labelled.query])
+    start_M = np.flatnonzero(np.r_[True, code_N[1:] != code_N[:-1]])
+    return np.repeat(hashes(ids.take(pa.array(code_N[start_M])), seed), np.diff(np.r_[start_M, len(code_N)]))
 
 
 def hashes(ids: pa.Array, seed: int) -> np.ndarray:
@@ -210,7 +235,7 @@ def _run(column: pa.ChunkedArray, value: object) -> int:
     return len(column) if other < 0 else other
 
 
-def _floats(array: pa.ChunkedArray) -> np.ndarray:
+def floats(array: pa.ChunkedArray) -> np.ndarray:
     return array.to_numpy().astype(np.float64)
 
 

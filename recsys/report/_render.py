@@ -67,13 +67,13 @@ class _View:
         possible = run.num_queries * run.num_items
         pairs = "every pair scored" if possible and run.num_pairs == possible else "pairs scored"
         pairs = pairs if run.first is None else "pairs scored again"
-        labels = run.calibrated.num_rows
-        return [
+        facts = [
             (_text.count(run.num_pairs), pairs),
             (_text.count(run.num_queries), "query" if run.num_queries == 1 else "queries"),
             (_text.count(run.num_items), "item" if run.num_items == 1 else "items"),
-            (_text.count(labels), "labels"),
+            (_text.count(run.num_labels), "labels"),
         ]
+        return [(figure, about) for figure, about in facts if figure != "0" or about == "labels"]
 
     def target(self, name: str) -> dict:
         own = [r for r in self.records if r.target == name]

@@ -1,19 +1,32 @@
-"""Two passes over spans of labelled rows: a survey of the scores, which fixes the grid and the slices, then states.
+"""Passes over spans of labelled rows: a survey of the scores, which fixes the grid and the slices; rows condensed, to
+which calibrators are fitted; then states.
 
 The survey reads the score, the label, and columns of the rows that become slices; what it finds adds up as states do.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
-from recsys import seed as seeds
+from recsys.calibrator import HeldOut
+from recsys.metric.condensed import Condensed
 from recsys.metric.state import WEIGHT_UNIT, Layout, State
-from recsys.metric.state_builder import Builder
+from recsys.metric.state_builder import Builder, group_of
 from recsys.metric.state_grid import NUM_PREFIXES, Grid, order_key, survey
-from recsys.report._labelled import SHARD_ROWS, Labelled, Span, hashes, shard_of, shards
+from recsys.report._labelled import (
+    SHARD_ROWS,
+    Labelled,
+    Span,
+    check_full,
+    floats,
+    hashes,
+    labels_of,
+    query_hashes,
+    shard_of,
+    shards,
+)
 from recsys.report._state_cuts import Cutter, Places, count_values, cut_table, row_values
 from recsys.target import Target
 
@@ -27,6 +40,8 @@ class Dials:
     num_cells: int  # of scores: how narrow the bracket of AUC is
     num_coarse: int  # of scores, by group of queries: behind the intervals of AUC
     num_groups: int  # of queries: what is resampled
+    num_condensed: int  # cells of scores to which calibrators are fitted
+    num_folds: int  # of the groups, by which calibrators are compared and probabilities held out
     max_values: int  # slices of a column: rarer values become 'other'
     named: tuple[str, ...]  # columns to cut by, whatever their type and number of values
     by_row: tuple[str, ...]  # columns of the labelled rows to cut by
@@ -41,6 +56,10 @@ class Survey:
     count_P2: np.ndarray = field(default_factory=lambda: np.zeros((NUM_PREFIXES, 2), np.int64))
     values: dict[str, Counter] = field(default_factory=dict)  # of columns of the rows
     weight_X: np.ndarray | None = None  # int64 units: observations of each item, where nothing else says its popularity
+
+    def grid(self, num_cells: int, num_coarse: int = 1) -> Grid:
+        """Cells that hold about equal shares of what was found."""
+        return Grid.fitted(self.count_P2, num_cells, num_coarse)
 
     def add(self, other: "Survey") -> None:
         """Takes in what another one found, in any order."""
@@ -96,7 +115,7 @@ def design(found: Survey, dials: Dials, queries: pa.Table | None, items: pa.Tabl
     )
     layout = Layout(
         cuts=cutter.cuts,
-        grid=Grid.fitted(found.count_P2, dials.num_cells, dials.num_coarse),
+        grid=found.grid(dials.num_cells, dials.num_coarse),
         num_groups=dials.num_groups,
         num_bins=dials.num_bins,
         k=dials.k,
@@ -105,19 +124,40 @@ def design(found: Survey, dials: Dials, queries: pa.Table | None, items: pa.Tabl
     return cutter, layout
 
 
-def count_span(labelled: Labelled, span: Span, target: Target, cutter: Cutter, layout: Layout) -> State:
-    """The state of the queries that begin in a span."""
+def condense_span(labelled: Labelled, span: Span, target: Target, grid: Grid, dials: Dials) -> Condensed:
+    """The rows of a span, condensed; of the files only query, score, label and weight are read."""
+    found = Condensed.empty(grid, dials.num_groups)
+    names = [n for n in (labelled.query, labelled.score, labelled.label, labelled.weight) if n is not None]
+    file = labelled.open(span.path, [labelled.query])
+    groups, columns = list(range(span.start, span.stop)), list(dict.fromkeys([*names, *labelled.filtered]))
+    for batch in file.iter_batches(SHARD_ROWS, row_groups=groups, columns=columns, use_threads=False):
+        table = labelled.chosen(batch)
+        if not table.num_rows:
+            continue
+        check_full(table, names)
+        weight_N = np.ones(len(table)) if labelled.weight is None else floats(table[labelled.weight])
+        found.count(
+            order_key(table[labelled.score].to_numpy()),
+            np.asarray(target.positive(labels_of(table, labelled, target)), bool),
+            weight_N,
+            group_of(query_hashes(table, labelled, dials.seed), dials.num_groups),
+        )
+    return found
+
+
+def count_span(
+    labelled: Labelled, span: Span, target: Target, cutter: Cutter, layout: Layout, held_out: HeldOut | None
+) -> State:
+    """The state of the queries that begin in a span. `held_out` gives the probabilities, where no column does."""
     builder = Builder(layout)
     try:
         for table in shards(labelled, span, tuple(cutter.rows)):
             shard = shard_of(table, labelled, target)
-            hash_Q = hashes(shard.query_Q, layout.seed)
-            builder.add(shard.sample, hash_Q, cutter.codes(shard, hash_Q))
+            sample, hash_Q = shard.sample, hashes(shard.query_Q, layout.seed)
+            if held_out is not None:
+                fold_Q = group_of(hash_Q, layout.num_groups) % len(held_out.fitted_F)
+                sample = replace(sample, probability_N=held_out.predict(sample.score_N, fold_Q[sample.query_N]))
+            builder.add(sample, hash_Q, cutter.codes(shard, hash_Q))
     except ValueError as error:
         raise ValueError(f"{span.path}, row groups {span.start} to {span.stop - 1}: {error}") from error
     return builder.state()
-
-
-def groups_seed(run_seed: int) -> int:
-    """The seed of the hash that puts queries into groups."""
-    return seeds.seed(run_seed, "report", "queries")

@@ -101,12 +101,9 @@ def fold_small(state: State, min_size: int) -> tuple[State, dict[str, int]]:
     return replace(state, layout=replace(state.layout, cuts=tuple(cuts)), **added), gone
 
 
-def records(
-    state: State, *, target: str, split: str, gain: str, num_replicates: int, min_queries: int, min_size: int
-) -> list[Record]:
-    """All records of a state: overall, every slice of at least `min_size` queries, and slices together where they have
-    at least `min_queries`. `gain` is the sentence of the target."""
-    state, _ = fold_small(state, min_size)
+def records(state: State, *, target: str, split: str, gain: str, num_replicates: int, min_queries: int) -> list[Record]:
+    """All records of a state: overall, every slice, and slices together where they have at least `min_queries`. `gain`
+    is the sentence of the target."""
     teller = _Teller(target=target, split=split, estimates=Estimates(state, num_replicates), min_queries=min_queries)
     made = [record for measure in known(state.layout.k, gain) for record in teller.tell(*measure)]
     return sorted(made, key=lambda r: r.slice != "overall")

@@ -18,6 +18,23 @@ LEVEL = 0.95
 COLUMNS = ("uncalibrated", "probability")  # before, after
 
 
+@dataclass(frozen=True, kw_only=True)
+class Behind:
+    """What stands behind the records of one target."""
+
+    target: str
+    split: str
+    num_queries: int
+    num_pairs: int
+    num_groups: int | None = None  # of queries, where those are what is resampled
+    note: str = ""  # to every definition
+
+    @property
+    def resampled(self) -> int:
+        """How many things are resampled."""
+        return self.num_queries if self.num_groups is None else min(self.num_queries, self.num_groups)
+
+
 @dataclass
 class Reliability(Report):
     """Losses and calibration errors with intervals, and the reliability diagrams."""
@@ -35,28 +52,48 @@ class Reliability(Report):
         made: list[Record] = []
         for target in evaluation.targets:
             part = rows(evaluation, target, evaluation.split)
-            weight_QR = self._weights(evaluation, part)
             before, after = (part.probability_from(c) for c in COLUMNS)
-            for name, (metric, scale, definition) in self._metrics().items():
-                before_R, after_R = metric(before, weight_QR), metric(after, weight_QR)
-                for metric_name, about, value_R, shape in (
-                    (name, f"After calibration. {definition}", after_R, scale),
-                    (f"{name} uncalibrated", f"Before calibration, sigmoid(score). {definition}", before_R, scale),
-                    (f"{name} change", f"After less before, paired. {definition}", after_R - before_R, "linear"),
-                ):
-                    made.append(self._record(evaluation, target, part, metric_name, about, value_R, shape))
+            counts = Part(part.sample)
+            behind = Behind(
+                target=target,
+                split=evaluation.split,
+                num_queries=counts.num_queries["row"],
+                num_pairs=counts.num_pairs,
+            )
+            made += self.told(before, after, self._weights(evaluation, part), behind)
         return made
 
     def charts(self, evaluation: Evaluation) -> list[Chart]:
         made: list[Chart] = []
         for target in evaluation.targets:
             part = rows(evaluation, target, evaluation.split)
-            weight_QR = self._weights(evaluation, part)
-            for column in COLUMNS:
-                sample = part.probability_from(column)
-                bins = reliability.bins(sample, weight_QR, self._fine(sample), level=LEVEL)
-                made.append(ReliabilityDiagram(target=target, column=column, bins=bins))
+            before, after = (part.probability_from(c) for c in COLUMNS)
+            made += self.diagrams(before, after, self._weights(evaluation, part), target)
         return made
+
+    def told(self, before: Sample, after: Sample, weight_QR: np.ndarray, behind: Behind) -> list[Record]:
+        """The records of the same rows with the probabilities before and after calibration."""
+        made = []
+        for name, (metric, scale, definition) in self._metrics().items():
+            before_R, after_R = metric(before, weight_QR), metric(after, weight_QR)
+            for metric_name, about, value_R, shape in (
+                (name, f"After calibration. {definition}", after_R, scale),
+                (f"{name} uncalibrated", f"Before calibration, sigmoid(score). {definition}", before_R, scale),
+                (f"{name} change", f"After less before, paired. {definition}", after_R - before_R, "linear"),
+            ):
+                made.append(_record(behind, metric_name, f"{about}{behind.note}", value_R, shape))
+        return made
+
+    def diagrams(self, before: Sample, after: Sample, weight_QR: np.ndarray, target: str) -> list[ReliabilityDiagram]:
+        """Both diagrams, each with bins as fine as its probabilities ask for."""
+        return [
+            ReliabilityDiagram(
+                target=target,
+                column=column,
+                bins=reliability.bins(sample, weight_QR, self._fine(sample), level=LEVEL),
+            )
+            for column, sample in zip(COLUMNS, (before, after), strict=True)
+        ]
 
     def _fine(self, sample: Sample) -> int:
         """Bins between 0 and 1 so that about `num_bins` of them lie where nearly all probabilities are: a rare outcome
@@ -146,23 +183,22 @@ class Reliability(Report):
         run_seed = seed.seed(evaluation.seed, "report", "queries")
         return bootstrap.poisson_weights(part.query_ids, self.num_replicates, run_seed)
 
-    def _record(self, evaluation, target, part: Rows, name, about, value_R, scale) -> Record:
-        counts = Part(part.sample)
-        num_queries = counts.num_queries["row"]
-        value, low, high = bootstrap.interval(value_R, LEVEL, num_queries=num_queries, scale=scale)
-        if scale == "linear" and not name.endswith("change"):
-            low = max(low, 0.0)
-        value, low, high = (float(v) if np.isfinite(v) else None for v in (value, low, high))
-        return Record(
-            report="reliability",
-            target=target,
-            split=evaluation.split,
-            metric=name,
-            definition=about,
-            slice="overall",
-            value=value,
-            low=low,
-            high=high,
-            num_queries=num_queries,
-            num_pairs=counts.num_pairs,
-        )
+
+def _record(behind: Behind, name: str, about: str, value_R: np.ndarray, scale: str) -> Record:
+    value, low, high = bootstrap.interval(value_R, LEVEL, num_queries=behind.resampled, scale=scale)
+    if scale == "linear" and not name.endswith("change"):
+        low = max(low, 0.0)
+    value, low, high = (float(v) if np.isfinite(v) else None for v in (value, low, high))
+    return Record(
+        report="reliability",
+        target=behind.target,
+        split=behind.split,
+        metric=name,
+        definition=about,
+        slice="overall",
+        value=value,
+        low=low,
+        high=high,
+        num_queries=behind.num_queries,
+        num_pairs=behind.num_pairs,
+    )

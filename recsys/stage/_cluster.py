@@ -97,6 +97,11 @@ def num_actors(job: Job, model: Model) -> int:
     return max(1, int(total.get("CPU", 1)) - SPARE_CPUS)
 
 
+def num_workers(job: Job) -> int:
+    """Workers that need no device: as many as `resources.actors`, else one per CPU that is really there."""
+    return job.resources.actors or max(1, int(ray.cluster_resources().get("CPU", 1)) - SPARE_CPUS)
+
+
 def check_actor(job: Job) -> None:
     """ValueError if no node is large enough for one scoring actor, nor can be: it would wait for ever."""
     largest = max((n["Resources"].get("CPU", 0.0) for n in ray.nodes() if n["Alive"]), default=0.0)

@@ -4,6 +4,7 @@ Every state is a file under `folder`, written whole: a killed worker costs its s
 """
 
 import dataclasses
+import hashlib
 import json
 import logging
 from collections import Counter
@@ -17,10 +18,14 @@ import pyarrow.parquet as pq
 import ray
 from ray.data import ActorPoolStrategy
 
-from recsys.metric.state import State
+from recsys.calibrator import Calibrator
+from recsys.metric.condensed import Condensed
+from recsys.metric.state import SUMS, State
 from recsys.report._labelled import Labelled, Span, spans
-from recsys.report._state_build import Dials, Survey, count_span, design, survey_span
+from recsys.report._state_build import Dials, Survey, condense_span, count_span, design, survey_span
 from recsys.report._state_cuts import TRAFFIC, Places
+from recsys.report._state_reliability import Calibrated, choose
+from recsys.stage._progress import Progress
 from recsys.store import Folder
 from recsys.target import Target
 
@@ -33,22 +38,37 @@ LEAST_ROWS = 1 << 20  # of a span: below, its state costs more than its rows
 class Evaluated:
     """The state of all rows, and what became of the slices."""
 
+    num_rows: int
     state: State
+    calibrated: Calibrated | None  # None where the rows brought their probabilities
     skipped: dict[str, str]  # column -> why it is no cut
     merged: dict[str, int]  # column -> values that became 'other'
+
+    @property
+    def num_queries(self) -> int:
+        return self._count("queries")
+
+    @property
+    def num_pairs(self) -> int:
+        return self._count("pairs")
+
+    def _count(self, name: str) -> int:
+        return int(self.state.sum_MSG[SUMS.index(name), 0].sum())
 
 
 def evaluate(
     labelled: Labelled,
     target: Target,
     dials: Dials,
+    calibrator: dict[str, Calibrator],
     *,
     queries: pa.Table | None,
     items: pa.Table | None,
     folder: Folder,
     workers: int,
 ) -> Evaluated:
-    """The state of all labelled rows: one pass over them, after a survey of their scores and labels.
+    """The state of all labelled rows, in three passes over them: a survey of scores and labels, the rows condensed, to
+    which the candidates of `calibrator` are fitted, and the count. Rows that bring a probability need no second one.
 
     Ray is running. `folder` takes the states of the spans; one that is there is not counted again.
     """
@@ -58,20 +78,27 @@ def evaluate(
     pieces = spans(labelled, max(LEAST_ROWS, -(-num_rows // (workers * SPANS_PER_WORKER))))
     places = _observed(items, dials.seed)
     found = Survey()
-    common = ray.put((labelled, target, dials, places))
-    for survey in _over(_Surveyor, common, pieces, workers):
+    for survey in _over(_Surveyor, (labelled, target, dials, places), pieces, workers, "surveyed"):
         found.add(survey)
     cutter, layout = design(found, dials, queries, items)
     skipped, merged = cutter.skipped, cutter.merged
-    del queries, items, places
-    log.info("states      %d rows, %d slices, %.0f MB a state", num_rows, len(layout.slices), layout.num_bytes / 1e6)
-    common = ray.put((labelled, target, cutter, layout, folder))
-    del found, cutter  # the driver merges: it needs none of what the workers need
+    calibrated = None
+    if labelled.probability is None:
+        grid = found.grid(dials.num_condensed)
+        condensed = Condensed.empty(grid, dials.num_groups)
+        for part in _over(_Condenser, (labelled, target, dials, grid), pieces, workers, "condensed"):
+            condensed.add(part)
+        calibrated = choose(condensed, calibrator, dials.num_folds)
+        log.info("evaluate    %s (%s)", calibrated.selection.chosen, calibrated.selection.reason)
+    held_out = None if calibrated is None else calibrated.held_out
+    del queries, items, places, found  # the driver merges: it needs none of what the workers need
+    log.info("evaluate    %d rows, %d slices, %.0f MB a state", num_rows, len(layout.slices), layout.num_bytes / 1e6)
     pa.default_memory_pool().release_unused()
-    names = sorted(_over(_Counter, common, pieces, workers))
-    del common
+    common = (labelled, target, cutter, layout, held_out, folder)
+    del cutter
+    names = sorted(_over(_Counter, common, pieces, workers, "counted"))
     state = State.sum_of(layout, (State.from_table(folder.read_table(name)) for name in names))
-    return Evaluated(state=state, skipped=skipped, merged=merged)
+    return Evaluated(num_rows=num_rows, state=state, calibrated=calibrated, skipped=skipped, merged=merged)
 
 
 def _observed(items: pa.Table | None, seed: int) -> Places | None:
@@ -82,28 +109,28 @@ def _observed(items: pa.Table | None, seed: int) -> Places | None:
     return None if known else Places(items["item_id"].combine_chunks(), "item", seed)
 
 
-def _over(kind: type, common: Any, pieces: list[Span], workers: int) -> Iterator[Any]:
+def _over(kind: type, common: tuple, pieces: list[Span], workers: int, done: str) -> Iterator[Any]:
     """What actors of a kind return for every span, in any order, as it comes."""
-    actors = min(workers, len(pieces))
-    blocks = [pa.Table.from_pylist([dataclasses.asdict(span) | {"number": n}]) for n, span in enumerate(pieces)]
+    actors, shared = min(workers, len(pieces)), ray.put(common)
+    blocks = [pa.Table.from_pylist([dataclasses.asdict(span)]) for span in pieces]
     results = ray.data.from_arrow(blocks).map_batches(
         kind,
-        fn_constructor_args=([common],),
+        fn_constructor_args=([shared],),
         batch_size=1,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
         num_cpus=1,
     )
+    progress = Progress("evaluate", f"spans {done}", len(pieces))
     for batch in results.iter_batches(batch_size=1, batch_format="pyarrow"):
         if error := batch["error"][0].as_py():
             raise ValueError(error)
+        progress.step(1)
         yield kind.read(batch)
 
 
-def _span(batch: pa.Table) -> tuple[Span, int]:
-    row = batch.to_pylist()[0]
-    number = row.pop("number")
-    return Span(**row), number
+def _span(batch: pa.Table) -> Span:
+    return Span(**batch.to_pylist()[0])
 
 
 class _Surveyor:
@@ -114,7 +141,7 @@ class _Surveyor:
         self.labelled, self.target, self.dials, self.places = ray.get(common[0])
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        span, _ = _span(batch)
+        span = _span(batch)
         found, error = Survey(), ""
         try:
             found = survey_span(self.labelled, span, self.target, self.dials.by_row, self.places)
@@ -134,6 +161,27 @@ class _Surveyor:
         return found
 
 
+class _Condenser:
+    """Condenses spans."""
+
+    def __init__(self, common: list[Any]) -> None:
+        pa.set_cpu_count(1)
+        self.labelled, self.target, self.dials, self.grid = ray.get(common[0])
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        span = _span(batch)
+        found, error = Condensed.empty(self.grid, self.dials.num_groups), ""
+        try:
+            found = condense_span(self.labelled, span, self.target, self.grid, self.dials)
+        except ValueError as problem:
+            error = f"{span.path}: {problem}"
+        return found.to_table().append_column("error", pa.array([error]))
+
+    @staticmethod
+    def read(batch: pa.Table) -> Condensed:
+        return Condensed.from_table(batch)
+
+
 def _parquet(table: pa.Table) -> pa.Buffer:
     """A state as a file, written some slices at a time: all at once would take the memory of another state."""
     sink = pa.BufferOutputStream()
@@ -146,14 +194,15 @@ class _Counter:
 
     def __init__(self, common: list[Any]) -> None:
         pa.set_cpu_count(1)
-        self.labelled, self.target, self.cutter, self.layout, self.folder = ray.get(common[0])
+        self.labelled, self.target, self.cutter, self.layout, self.held_out, self.folder = ray.get(common[0])
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        span, number = _span(batch)
-        name = f"state-{number:05d}.parquet"
+        span = _span(batch)
+        digest = hashlib.sha256(span.path.encode()).hexdigest()[:16]
+        name = f"state-{digest}-{span.start}-{span.stop}.parquet"
         try:
             if not self.folder.exists(name):
-                state = count_span(self.labelled, span, self.target, self.cutter, self.layout)
+                state = count_span(self.labelled, span, self.target, self.cutter, self.layout, self.held_out)
                 self.folder.write(name, _parquet(state.to_table()))
         except ValueError as error:
             return pa.table({"error": [str(error)], "name": [""]})

@@ -67,6 +67,7 @@ def _report(job: ReportJob, folder: Folder) -> dict[str, Any]:
         top=run.folder("scores").read_table("top.parquet"),
         calibration=calibrated["calibration"],
         rows=prepared["rows"],
+        num_labels=calibrated["rows"]["labels"],
         num_pairs=scored["rows"]["pairs"],
         num_queries=corpus.num_rows("queries"),
         num_items=corpus.num_rows("items"),

@@ -147,6 +147,7 @@ def evaluation(
             },
             "queries": {"in": num_queries, "out": num_queries, "merged": {}, "quarantined": {}},
         },
+        num_labels=label_table.num_rows,
         num_pairs=num_queries * num_items,
         num_queries=num_queries,
         num_items=num_items,

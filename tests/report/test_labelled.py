@@ -1,24 +1,17 @@
 """Rows are read in whole queries, whatever the row groups, the spans, and the shards."""
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from recsys.report import _labelled
-from recsys.report._labelled import Labelled, Span, shard_of, shards, spans
+from recsys.report._labelled import Span, shard_of, shards, spans
 from tests.metric.samples import each
+from tests.report.scored_files import labelled
 from tests.report.synthetic import TARGETS
 
 CLICK = TARGETS["click"]
-
-
-def labelled(*paths, **changed) -> Labelled:
-    names = {"query": "query", "item": "item", "label": "label", "score": "score", "probability": None, "weight": None}
-    values: dict[str, Any] = names | {"where": ()} | changed
-    return Labelled(paths=tuple(map(str, paths)), **values)
 
 
 def rows(seed: int, *, text: bool, queries: int = 20) -> pa.Table:

@@ -9,52 +9,35 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.metric.state import State
-from recsys.report._labelled import Labelled, spans
+from recsys.report._labelled import spans
 from recsys.report._state_build import Dials, Survey, count_span, design, survey_span
 from recsys.report._state_cuts import Places, cut_table, row_values
 from recsys.report._state_records import fold_small, records
 from tests.metric import states
 from tests.metric.samples import draw
+from tests.report.scored_files import dials, labelled
 from tests.report.synthetic import TARGETS, evaluation
 from tests.report.test_balanced import balanced, by_name
 
 SHOP = evaluation(num_queries=60, judged=10)
-DIALS = Dials(
-    k=5,
-    num_bins=15,
-    num_cells=4096,
-    num_coarse=32,
-    num_groups=64,
-    max_values=6,
-    named=(),
-    by_row=("device",),
-    crosses=(("frequency", "category"),),
-    seed=3,
-)
+NAMES = {"query": "query_id", "item": "item_id"}
+DIALS = dials(crosses=(("frequency", "category"),))
 
 
-def state_of(folder, *, num_rows: int = 100, dials: Dials = DIALS, split: str = "test") -> State:
+def state_of(folder, *, num_rows: int = 100, setting: Dials = DIALS, split: str = "test") -> State:
     """As the stage makes it, in one process."""
     table = SHOP.calibrated.sort_by([("target", "ascending"), ("query_id", "ascending")])
     table = table.append_column("device", pa.array([("phone", "tablet", None)[n % 3] for n in range(len(table))]))
     pq.write_table(table, folder / "rows.parquet", row_group_size=50)
-    known = Labelled(
-        paths=(str(folder / "rows.parquet"),),
-        query="query_id",
-        item="item_id",
-        label="label",
-        score="score",
-        probability="probability",
-        weight="weight",
-        where=(("target", "relevance"), ("split", split)),
-    )
+    where = (("target", "relevance"), ("split", split))
+    known = labelled(folder / "rows.parquet", **NAMES, probability="probability", weight="weight", where=where)
     pieces, target = spans(known, num_rows), TARGETS["relevance"]
     places = Places(SHOP.items["item_id"].combine_chunks(), "item", 3)
     found = Survey()
     for span in pieces:
-        found.add(survey_span(known, span, target, dials.by_row, places))
-    cutter, layout = design(found, dials, SHOP.queries, SHOP.items)
-    return State.sum_of(layout, [count_span(known, span, target, cutter, layout) for span in pieces])
+        found.add(survey_span(known, span, target, setting.by_row, places))
+    cutter, layout = design(found, setting, SHOP.queries, SHOP.items)
+    return State.sum_of(layout, [count_span(known, span, target, cutter, layout, None) for span in pieces])
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +46,7 @@ def state(tmp_path_factory) -> State:
 
 
 def told(state: State, **changed):
-    values = {"num_replicates": 40, "min_queries": 5, "min_size": 1}
+    values = {"num_replicates": 40, "min_queries": 5}
     gain = TARGETS["relevance"].describe()
     return records(state, target="relevance", split="test", gain=gain, **(values | changed))
 
@@ -159,28 +142,19 @@ def test_a_cross_of_unknown_cuts_is_an_error(tmp_path):
     from dataclasses import replace
 
     with pytest.raises(ValueError, match="cannot cross frequency and colour: no cut by colour"):
-        state_of(tmp_path, dials=replace(DIALS, crosses=(("frequency", "colour"),)))
+        state_of(tmp_path, setting=replace(DIALS, crosses=(("frequency", "colour"),)))
 
 
 def test_a_label_that_is_not_possible_names_the_file(tmp_path):
-    dials, shop = DIALS, SHOP.calibrated
+    setting, shop = DIALS, SHOP.calibrated
     table = shop.set_column(3, "label", pa.array(np.full(len(shop), 9.0))).append_column(
         "device", pa.array(["phone"] * len(shop))
     )
     pq.write_table(table, tmp_path / "rows.parquet")
-    known = Labelled(
-        paths=(str(tmp_path / "rows.parquet"),),
-        query="query_id",
-        item="item_id",
-        label="label",
-        score="score",
-        probability=None,
-        weight=None,
-        where=(),
-    )
+    known = labelled(tmp_path / "rows.parquet", **NAMES)
     (span,) = spans(known, 10**6)
-    found = survey_span(known, span, TARGETS["relevance"], dials.by_row, None)
-    cutter, layout = design(found, dials, SHOP.queries, SHOP.items)
+    found = survey_span(known, span, TARGETS["relevance"], setting.by_row, None)
+    cutter, layout = design(found, setting, SHOP.queries, SHOP.items)
     with pytest.raises(ValueError, match=r"rows\.parquet, row groups 0 to 0: label 9 is not possible for relevance"):
-        count_span(known, span, TARGETS["relevance"], cutter, layout)
+        count_span(known, span, TARGETS["relevance"], cutter, layout, None)
     assert pc.max(table["label"]).as_py() == 9
