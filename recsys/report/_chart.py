@@ -12,6 +12,7 @@ class ReliabilityDiagram:
     target: str
     column: str  # uncalibrated or probability
     bins: Bins
+    counted: str = "queries"  # what `bins.num_queries_B` are
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,8 @@ import pyarrow as pa
 from recsys.report._chart import Chart
 from recsys.target import Target
 
+GIVEN = "given"  # the model's name where scores came with the data
+
 
 @dataclass(frozen=True, kw_only=True)
 class FirstStage:
@@ -61,7 +63,14 @@ class Evaluation:
     @property
     def models(self) -> str:
         """What was scored with: the model, or both of a cascade."""
+        if self.given:
+            return "given scores"
         return self.model if self.first is None else f"{self.first.model} → {self.model}"
+
+    @property
+    def given(self) -> bool:
+        """The scores came with the data."""
+        return self.model == GIVEN
 
     @property
     def split(self) -> str:

@@ -110,7 +110,12 @@ class _View:
             if metric in found
         ]
         figures = [
-            {"title": titles[d.column], "svg": _svg.reliability(d, axis, titles[d.column]), "bins": _bins(d)}
+            {
+                "title": titles[d.column],
+                "svg": _svg.reliability(d, axis, titles[d.column]),
+                "bins": _bins(d),
+                "counted": d.counted,
+            }
             for d in diagrams
         ]
         return {"figures": figures, "rows": rows}

@@ -60,7 +60,9 @@ def tell(
         note=_note(calibrated.condensed),
     )
     records = report.told(calibrated.before, calibrated.after, weight_GR, behind)
-    return records, [*report.diagrams(calibrated.before, calibrated.after, weight_GR, target)]
+    return records, [
+        *report.diagrams(calibrated.before, calibrated.after, weight_GR, target, counted="groups of queries")
+    ]
 
 
 def _note(condensed: Condensed) -> str:

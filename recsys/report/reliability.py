@@ -84,13 +84,16 @@ class Reliability(Report):
                 made.append(_record(behind, metric_name, f"{about}{behind.note}", value_R, shape))
         return made
 
-    def diagrams(self, before: Sample, after: Sample, weight_QR: np.ndarray, target: str) -> list[ReliabilityDiagram]:
+    def diagrams(
+        self, before: Sample, after: Sample, weight_QR: np.ndarray, target: str, *, counted: str = "queries"
+    ) -> list[ReliabilityDiagram]:
         """Both diagrams, each with bins as fine as its probabilities ask for."""
         return [
             ReliabilityDiagram(
                 target=target,
                 column=column,
                 bins=reliability.bins(sample, weight_QR, self._fine(sample), level=LEVEL),
+                counted=counted,
             )
             for column, sample in zip(COLUMNS, (before, after), strict=True)
         ]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from recsys.report._evaluation import GIVEN
 from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job
 from recsys.store import Folder, Plan
@@ -35,6 +36,6 @@ def take_given(job: Job, folder: Folder) -> dict[str, Any]:
         "outputs": [OUTPUT],
         "device": "none",
         "learned": False,
-        "model": "given",
+        "model": GIVEN,
         "parts": {"": parts, "labelled": [part], "tiles": []},
     }

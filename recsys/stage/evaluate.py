@@ -4,6 +4,8 @@ The rows need no corpus and no model. Nothing grows with their number but the qu
 """
 
 import logging
+import posixpath
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -15,6 +17,7 @@ from recsys import seed as seeds
 from recsys.calibrator import Calibrator
 from recsys.report import Evaluation, Record, Reliability, render, to_json
 from recsys.report._chart import Chart, Remark, SliceGroup
+from recsys.report._evaluation import GIVEN
 from recsys.report._labelled import Labelled
 from recsys.report._state_build import Dials
 from recsys.report._state_records import fold_small, records
@@ -46,6 +49,11 @@ class ScoredRows:
     score: str
     probability: str | None
     weight: str | None
+
+    def title(self) -> str:
+        """What the page calls them: the name of the file or folder."""
+        name = posixpath.basename(self.path.rstrip("/")).removesuffix(".parquet")
+        return re.split(r"[*?[]", name)[0].strip("-_. ") or "rows"
 
 
 @dataclass
@@ -259,8 +267,8 @@ def _evaluation(
         }
     return Evaluation(
         run=job.name,
-        source="rows",
-        model="given",
+        source=job.rows.title(),
+        model=GIVEN,
         created=datetime.now(UTC).date().isoformat(),
         seed=seeds.seed(job.seed, "report"),
         learned=False,
