@@ -9,6 +9,7 @@ is a job of its own: Parquet in, all records out, everyone's proportional memory
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -154,18 +155,22 @@ def documents(query_N: list[str], item_N: list[str], score_N: np.ndarray) -> lis
 
 
 def report_rows(num_rows: int, root: Path, workers: int) -> list[dict[str, Any]]:
-    """The whole balanced report, from Parquet to records, in processes of its own."""
+    """The whole balanced report, from Parquet to the page, in processes of its own."""
     folder = root / f"rows-{num_rows}"
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     _, queries, items = _labelled_rows.write(folder, num_rows, num_files=max(2, num_rows // 5_000_000))
     pq.write_table(queries, folder / "queries.parquet")
     pq.write_table(items, folder / "items.parquet")
+    shutil.rmtree(folder / "runs", ignore_errors=True)
     print(f"{num_rows:,} rows written in {time.perf_counter() - started:.0f} s", flush=True)
     log = folder / "job.log"
     started = time.perf_counter()
     with log.open("wb") as stream:
-        command = [sys.executable, "-m", "benchmarks._evaluate_job", str(folder), str(workers)]
+        files = [f"rows.path={folder}/rows-*.parquet", f"cuts.queries={folder}/queries.parquet"]
+        files += [f"cuts.items={folder}/items.parquet", "cuts.rows=[position,device]"]
+        named = [f"store.root={folder}/runs", "name=report", f"resources.actors={workers}"]
+        command = [sys.executable, "-m", "ray_jobs.evaluate", *files, *named]
         driver = subprocess.Popen(command, stdout=stream, stderr=stream)
         peak, spent = 0, {}
         while driver.poll() is None:
@@ -176,16 +181,15 @@ def report_rows(num_rows: int, root: Path, workers: int) -> list[dict[str, Any]]
     seconds = time.perf_counter() - started
     if driver.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{log.read_text()[-2000:]}")
-    times = json.loads((folder / "times.json").read_text())
-    num_records = len(json.loads((folder / "records.json").read_text()))
-    about = {"rows": num_rows, "slicings": times["slicings"], "slices": times["slices"], "records": num_records}
+    made = json.loads((folder / "runs/report/report/metrics.json").read_text())
+    slices = {r["slice"] for r in made if not r["slice"].endswith(("=*", "=tail vs head"))} - {"overall"}
+    slicings = {name.partition("=")[0] for name in slices}
+    about = {"rows": num_rows, "slicings": len(slicings), "slices": len(slices), "records": len(made)}
     return [
         {"name": "report/rows_per_s", "value": num_rows / seconds, "unit": "rows/s", **about},
         {"name": "report/seconds", "value": seconds, "unit": "s", **about},
         {"name": "report/cpu_s", "value": sum(spent.values()), "unit": "s", **about},
         {"name": "report/peak_memory_bytes", "value": peak, "unit": "bytes", **about},
-        {"name": "report/counting_s", "value": times["counted"] - times["connected"], "unit": "s", **about},
-        {"name": "report/records_s", "value": times["done"] - times["counted"], "unit": "s", **about},
     ]
 
 

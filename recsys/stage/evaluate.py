@@ -116,8 +116,6 @@ class EvaluateJob(Job):
             raise ValueError(f"num_replicates={self.num_replicates} is too few; use 100 or more")
         if not 2 <= self.num_folds <= self.precision.groups:
             raise ValueError(f"num_folds={self.num_folds} must lie between 2 and precision.groups")
-        if self.rows.probability is None and not self.calibrator:
-            raise ValueError("calibrator=[] leaves none to choose from; use at least calibrator=[identity]")
         if needy := [name for name, candidate in self.calibrator.items() if candidate.columns]:
             raise ValueError(
                 f"calibrator={needy[0]} needs columns, and rows of any number are calibrated by score alone"

@@ -95,7 +95,6 @@ def test_a_label_of_one_class_has_no_figure_that_needs_both(tmp_path):
     [
         (["target=[click,purchase]"], r"target=\[click,purchase\]: rows have one label"),
         (["calibrator=[platt,segment]", "calibrator.segment.by=kind"], "calibrator=segment needs columns"),
-        (["calibrator=[]"], "calibrator=.. leaves none"),
         (["cuts.crosses=[[device,device]]"], "a cross is of two different cuts"),
         (["num_folds=1"], "num_folds=1 must lie between 2 and"),
         (["num_replicates=3"], "num_replicates=3 is too few"),
