@@ -139,7 +139,7 @@ def test_every_yaml_block_is_yaml(page):
 def test_every_metric_of_the_reports_is_defined():
     page = (ROOT / "docs/metrics.md").read_text()
     scene = evaluation(num_queries=40, num_items=60)
-    balanced = Balanced(k=10, num_replicates=20, min_queries=2, slices=[], max_values=12)
+    balanced = Balanced(k=10, num_replicates=20, min_queries=2, min_size=1, slices=[], crosses=[], max_values=12)
     records = [*balanced.records(scene), *Reliability(num_bins=15, num_replicates=20).records(scene)]
     groups = {"columns": [], "threshold": None, "k": 10, "num_replicates": 20, "min_queries": 2, "max_values": 9}
     records += Fairness(**groups, level=0.05).records(scene)

@@ -19,6 +19,7 @@ TOGETHER = {"macro": "Mean of slices", "worst": "Worst", "gap": "Best less worst
 RATES = ("log_loss", "brier", "ece", "mean_probability", "positive_rate")
 CHANGED = {"log_loss": 3, "brier": 3, "ece": 3, "ece_equal_mass": 3, "debiased_l2": 3, "smooth_ece": 3, "ecce": 3}
 CHANGED |= {"calibration_ratio": 2}
+DIFFERS = 0.05  # share of false discoveries among the slices that are marked
 AROUND = ("lift", "random", "detectable")
 
 
@@ -235,7 +236,16 @@ class _View:
             random=random.value if random else None,
             small=small,
         )
-        return {"value": value, "record": record, "random": random, "small": small, "svg": svg}
+        p = found.get((f"adjusted p {group.metric}", record.slice))
+        differs = p is not None and p.value is not None and p.value <= DIFFERS
+        return {
+            "value": value,
+            "record": record,
+            "random": random,
+            "small": small,
+            "differs": found[f"difference {group.metric}", record.slice] if differs else None,
+            "svg": svg,
+        }
 
     def _exposure(self, name: str, own: list[Record]) -> dict | None:
         curve = next((c for c in self.charts if isinstance(c, ExposureCurve) and c.target == name), None)

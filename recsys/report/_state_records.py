@@ -12,7 +12,7 @@ from recsys.metric.state import ADDED, Cut, State
 from recsys.metric.state_estimate import HISTOGRAM, Estimate, Estimates
 from recsys.report._evaluation import Record
 from recsys.report._measure import Measure, measures
-from recsys.report._slicing import OTHER
+from recsys.report._slicing import OTHER, PARTS
 from recsys.report._statement import LEVEL, at_random, detectable, difference, lift, record, together
 
 COUNTED = {"row": "queries", "gain": "gaining", "positive": "positive", "both": "both"}
@@ -67,8 +67,9 @@ FURTHER = (  # name, needs, pool, scale, better, definition
 def fold_small(state: State, min_size: int) -> tuple[State, dict[str, int]]:
     """The state without slices of fewer than `min_size` queries (k-anonymity), and how many went, by column.
 
-    In a cut by query they become one, 'other', together with the next smallest until that is large enough. Slices of
-    items or labels share queries, so their rankings cannot be added: there the small ones are left out.
+    Head, torso and tail stay, being what is compared. In a cut by query the others become one, 'other', together with
+    the next smallest until that is large enough. Slices of items or labels share queries, so their rankings cannot be
+    added: there the small ones are left out.
     """
     queries_S = Estimates(state, 1).count("queries")
     places, cuts, gone = [[0]], [], {}
@@ -76,7 +77,7 @@ def fold_small(state: State, min_size: int) -> tuple[State, dict[str, int]]:
         start = state.layout.first[cut.column]
         size_V = queries_S[start : start + len(cut.values)]
         order = [v for v in np.argsort(size_V, kind="stable").tolist() if size_V[v]]
-        small = [v for v in order if size_V[v] < min_size]
+        small = [] if set(cut.values) <= set(PARTS) else [v for v in order if size_V[v] < min_size]
         if cut.axis == "query":
             while small and len(small) < len(order) and size_V[small].sum() < min_size:
                 small.append(order[len(small)])

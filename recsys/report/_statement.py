@@ -94,6 +94,22 @@ def difference(measure: Measure) -> Measure:
     return replace(measure, name=f"difference {measure.name}", definition=definition, scale="linear")
 
 
+def from_rest(measure: Measure) -> Measure:
+    """A slice less all other rows."""
+    definition = f"The slice less all other rows, both under the same resampling. {measure.definition}"
+    return replace(measure, name=f"difference {measure.name}", definition=definition, scale="linear")
+
+
+def adjusted(measure: Measure, num_tested: int) -> Measure:
+    """Whether a slice differs from the rest, among all that were looked at."""
+    definition = (
+        "Two-sided p of the slice less all other rows, Student's t over resampled queries, adjusted for all "
+        f"{num_tested} slices of the target (Benjamini & Hochberg, 1995): if those up to 0.05 are called different, at "
+        f"most 5 % of the calls are expected to be wrong. {measure.definition}"
+    )
+    return replace(measure, name=f"adjusted p {measure.name}", definition=definition, scale="linear")
+
+
 def detectable(measure: Measure) -> Measure:
     """The smallest difference that would show."""
     definition = (

@@ -10,14 +10,28 @@ import numpy as np
 from recsys import seed
 from recsys.metric import bootstrap
 from recsys.metric._sample import Sample
+from recsys.metric.compare import false_discovery
+from recsys.metric.fairness import p_values
 from recsys.report import _exposure
 from recsys.report._chart import Chart, Remark, SliceGroup
 from recsys.report._evaluation import Evaluation, Record, Report
 from recsys.report._measure import Cuts, Measure, RowMeasure, choose, decisions, measures, of_grades
 from recsys.report._rows import Part, Rows, rows, splits
-from recsys.report._slicing import Slicing, slicings
-from recsys.report._statement import LEVEL, at_random, detectable, difference, lift, record, together
+from recsys.report._slices import crossed, merged
+from recsys.report._slicing import OTHER, Slicing, Slicings, slicings
+from recsys.report._statement import (
+    LEVEL,
+    adjusted,
+    at_random,
+    detectable,
+    difference,
+    from_rest,
+    lift,
+    record,
+    together,
+)
 
+APART = ("query", "item")  # cuts whose slices are set beside all other rows
 DRAWN = {"query": "ndcg@{k}", "item": "gauc", "label": "log_loss"}  # nDCG rises as the pool of items shrinks, GAUC not
 
 
@@ -28,7 +42,9 @@ class Balanced(Report):
     k: int
     num_replicates: int
     min_queries: int
+    min_size: int
     slices: list[str]
+    crosses: list[list[str]]
     max_values: int
 
     def __post_init__(self) -> None:
@@ -38,6 +54,10 @@ class Balanced(Report):
             raise ValueError(f"report.balanced.num_replicates={self.num_replicates} is too few; use 100 or more")
         if self.min_queries < 2:
             raise ValueError(f"report.balanced.min_queries={self.min_queries} must be at least 2")
+        if self.min_size < 1:
+            raise ValueError(f"report.balanced.min_size={self.min_size} must be at least 1, which merges nothing")
+        if wrong := [c for c in self.crosses if len(set(c)) != 2]:
+            raise ValueError(f"report.balanced.crosses has {wrong[0]}; crosses are like [category,price]")
         if not 2 <= self.max_values <= 50:
             raise ValueError(f"report.balanced.max_values={self.max_values} must lie between 2 and 50")
 
@@ -56,16 +76,17 @@ class Balanced(Report):
                 made += teller.by_grade(Part(part.sample), cuts)
                 if split == evaluation.split:
                     made += teller.recommended(Part(part.sample), cuts)
-                    found = slicings(evaluation, part, named=self.slices, max_values=self.max_values).cuts
+                    found = self._cuts(evaluation, part).cuts
                     for cut in found:
                         made += teller.by_slice(part.sample, cut, self.min_queries)
+                    made += teller.apart(part.sample, found, self.min_queries)
         return made + _exposure.records(evaluation, self.k, self.num_replicates, self._seed(evaluation))
 
     def charts(self, evaluation: Evaluation) -> list[Chart]:
         made: list[Chart] = list(_exposure.curves(evaluation, self.k))
         for target in evaluation.targets:
             part = rows(evaluation, target, evaluation.split)
-            cuts = slicings(evaluation, part, named=self.slices, max_values=self.max_values)
+            cuts = self._cuts(evaluation, part)
             for cut in cuts.cuts:
                 group = SliceGroup(
                     target=target,
@@ -80,6 +101,15 @@ class Balanced(Report):
         if evaluation.ranks.num_rows == 0:
             made.append(Remark(target="", text="Only labelled pairs were scored: no ranks in the whole catalogue."))
         return made
+
+    def _cuts(self, evaluation: Evaluation, part: Rows) -> Slicings:
+        """All cuts, crosses among them, without slices of fewer than `min_size` queries."""
+        found = slicings(evaluation, part, named=self.slices, max_values=self.max_values)
+        every = [
+            merged(c, part.sample, self.min_size, OTHER) for c in (*found.cuts, *crossed(found.cuts, self.crosses))
+        ]
+        skipped = {c.column: f"no two slices have {self.min_size} queries" for c in every if len(c.values) < 2}
+        return Slicings(cuts=tuple(c for c in every if len(c.values) > 1), skipped=found.skipped | skipped)
 
     def _seed(self, evaluation: Evaluation) -> int:
         return seed.seed(evaluation.seed, "report", "queries")
@@ -156,6 +186,26 @@ class _Teller:
                     made.append(self._given(said.measure, part, f"{cut.column}=*", said.ends))
             if measure.pool in ("judged", "catalogue") and measure.headline:
                 made += self._ends(measure, cut, parts, value_SR)
+        return made
+
+    def apart(self, sample: Sample, cuts: tuple[Slicing, ...], min_queries: int) -> list[Record]:
+        """Each slice less all other rows, and which of them differ under false-discovery control."""
+        tested: list[tuple[Measure, Part, str, np.ndarray, int]] = []
+        for cut in (c for c in cuts if c.axis in APART):
+            (measure,) = (m for m in self.choice if m.name == DRAWN[cut.axis].format(k=self.k))
+            for v, value in enumerate(cut.values):
+                own, rest = (Part(sample.select(chosen_N)) for chosen_N in (cut.value_N == v, cut.value_N != v))
+                smaller = min(side.num_queries[measure.needs] for side in (own, rest))
+                if smaller >= min_queries:
+                    less_R = measure.metric(own.sample, self.weight_QR) - measure.metric(rest.sample, self.weight_QR)
+                    tested.append((measure, own, f"{cut.column}={value}", less_R, smaller))
+        if not tested:
+            return []
+        p_S = p_values(np.stack([t[3] for t in tested]), np.array([t[4] for t in tested]))
+        made = []
+        for (measure, part, where, less_R, _), p in zip(tested, false_discovery(p_S), strict=True):
+            made.append(self._record(from_rest(measure), part, where, less_R))
+            made.append(self._given(adjusted(measure, len(tested)), part, where, (float(p), np.nan, np.nan)))
         return made
 
     def _possible(self, sample: Sample, axis: str) -> list[RowMeasure]:

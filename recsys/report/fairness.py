@@ -4,7 +4,7 @@ Shapes: N labelled rows, G groups of a column, Q queries, R weightings of the qu
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from recsys.report._chart import Chart, Figure, Row, Table
 from recsys.report._evaluation import Evaluation, Record, Report
 from recsys.report._exposure import grouped
 from recsys.report._rows import Part, Rows, rows
+from recsys.report._slices import merged
 from recsys.report._slicing import NONE, OTHER, Slicing, slicings
 from recsys.report._text import NOUNS
 
@@ -111,10 +112,10 @@ class Fairness(Report):
                 continue
             if cut.axis == "item":
                 yield from self._exposure(evaluation, target, cut)
-            merged = _merged(part, cut, self.min_queries)
-            if merged is not None:
+            large = merged(cut, part.sample, self.min_queries, MERGED)
+            if len(large.values) > 1:
                 for criterion in _criteria(at, NOUNS.get(target, ("positive", ""))[0]):
-                    yield _compared(part, merged, criterion, weight_QR)
+                    yield _compared(part, large, criterion, weight_QR)
 
     def _exposure(self, evaluation: Evaluation, target: str, cut: Slicing) -> Iterator[Told]:
         query_ids, query_T, item_T = grouped(evaluation, target, self.k)
@@ -248,18 +249,6 @@ def _catalogue(evaluation: Evaluation, column: str, max_values: int) -> tuple[li
     kept = len(value_V) if len(value_V) <= max_values else max_values - 1
     names = [str(v) for v in value_V[order[:kept]]] + ([OTHER] if kept < len(value_V) else [])
     return (names, np.minimum(rank_V, kept)[value_I]) if len(names) > 1 else None
-
-
-def _merged(part: Rows, cut: Slicing, min_queries: int) -> Slicing | None:
-    """The groups with enough queries, the others as one; None with fewer than two groups."""
-    counted = part.sample.weight_N > 0
-    pairs_2 = np.unique(np.stack([cut.value_N[counted], part.sample.query_N[counted]]), axis=1)
-    small_V = np.bincount(pairs_2[0], minlength=len(cut.values)) < min_queries
-    new_V = np.where(small_V, int((~small_V).sum()), np.cumsum(~small_V) - 1)
-    together = np.unique(pairs_2[1][small_V[pairs_2[0]]])
-    values = [value for value, small in zip(cut.values, small_V, strict=True) if not small]
-    values += [MERGED] if len(together) >= min_queries else []
-    return replace(cut, values=tuple(values), value_N=new_V[cut.value_N]) if len(values) > 1 else None
 
 
 def _compared(part: Rows, cut: Slicing, criterion: Criterion, weight_QR: np.ndarray) -> Told:

@@ -25,7 +25,15 @@ CONF = Path(__file__).parents[2] / "conf" / "report"
 
 
 def balanced(**changed) -> Balanced:
-    values = {"k": 5, "num_replicates": 40, "min_queries": 5, "slices": [], "max_values": 6}
+    values = {
+        "k": 5,
+        "num_replicates": 40,
+        "min_queries": 5,
+        "min_size": 1,
+        "slices": [],
+        "crosses": [],
+        "max_values": 6,
+    }
     return Balanced(**(values | changed))
 
 
@@ -288,3 +296,44 @@ def test_wrong_values_are_named(field, value):
 def test_yaml_gives_every_field_a_value():
     given = re.findall(r"^(\w+): \S+ +# \S", (CONF / "balanced.yaml").read_text(), re.MULTILINE)
     assert given == [f.name for f in fields(Balanced)]
+
+
+def test_slices_that_differ_from_the_rest_are_found(shop):
+    """In one locale the scores are turned round: that one differs, and of all others few are called different."""
+    test = shop.queries.filter(pc.equal(shop.queries["split"], "test"))
+    turned = set(test.filter(pc.equal(test["locale"], "de"))["query_id"].to_pylist())
+    score = [-r["score"] if r["query_id"] in turned else r["score"] for r in shop.calibrated.to_pylist()]
+    place = shop.calibrated.column_names.index("score")
+    calibrated = shop.calibrated.set_column(place, "score", pa.array(score, pa.float32()))
+    scene = replace(shop, calibrated=calibrated, ranks=shop.ranks.slice(0, 0))
+    found = by_name(balanced(num_replicates=200).records(scene))
+    apart = found["test", "difference ndcg@5", "query_locale=de"]
+    rows = labels(scene, "test")
+    own, rest = ([r for r in rows if (r["query_id"] in turned) is inside] for inside in (True, False))
+    assert apart.value == pytest.approx(mean_ndcg(own, 5) - mean_ndcg(rest, 5), abs=1e-12)
+    assert (apart.high or 0) < 0
+    p = {s: r.value for (_, m, s), r in found.items() if m == "adjusted p ndcg@5" and r.value is not None}
+    assert p["query_locale=de"] < 0.01
+    assert p["query_locale=de"] == p["query_locale=us"]  # one is the other's rest
+    assert sum(value < 0.05 for s, value in p.items() if not s.startswith("query_locale")) <= 1
+
+
+def test_two_cuts_are_crossed(shop):
+    found = by_name(balanced(crosses=[["frequency", "query_locale"]]).records(shop))
+    crossed = [key[2] for key in found if key[1] == "ndcg@5" and key[2].startswith("frequency × query_locale=")]
+    plain = [found["test", "ndcg@5", f"query_locale={where}"].num_queries for where in ("us", "de")]
+    assert "frequency × query_locale=head × us" in crossed
+    assert sum(found["test", "ndcg@5", where].num_queries for where in crossed) == sum(plain)
+    with pytest.raises(ValueError, match="cannot cross frequency and colour: no cut by colour"):
+        balanced(crosses=[["frequency", "colour"]]).records(shop)
+
+
+def test_small_slices_are_together_or_left_out(shop):
+    every, large = (by_name(balanced(min_size=size).records(shop)) for size in (1, 25))
+    small = {k[2] for k in every if k[1] == "gauc" and k[2].startswith("brand=") and 0 < every[k].num_queries < 25}
+    shown = {k[2]: r for k, r in large.items() if k[1] == "log_loss" and k[2].startswith("brand=")}
+    assert small
+    assert all(r.num_queries >= 25 for r in shown.values())
+    assert any(k[2].startswith("frequency=head") for k in large)
+    rows = {k[2]: r.num_pairs for k, r in every.items() if k[1] == "log_loss" and k[2].startswith("brand=")}
+    assert sum(r.num_pairs for r in shown.values()) == sum(rows.values())

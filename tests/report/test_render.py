@@ -17,7 +17,7 @@ from tests.report.synthetic import evaluation
 NASTY = ("<script>alert('x')</script>&\"quoted\"", "مصباح للمنزل", "🛋️ Sofa ünïcode", "W" * 300)
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 REPORTS = {
-    "balanced": Balanced(k=10, num_replicates=20, min_queries=10, slices=[], max_values=6),
+    "balanced": Balanced(k=10, num_replicates=20, min_queries=10, min_size=1, slices=[], crosses=[], max_values=6),
     "reliability": Reliability(num_bins=10, num_replicates=20),
 }
 

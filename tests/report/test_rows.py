@@ -12,7 +12,7 @@ from recsys.report._rows import rows
 from tests.report.synthetic import evaluation
 
 REPORTS = {
-    "balanced": Balanced(k=5, num_replicates=20, min_queries=2, slices=[], max_values=4),
+    "balanced": Balanced(k=5, num_replicates=20, min_queries=2, min_size=1, slices=[], crosses=[], max_values=4),
     "reliability": Reliability(num_bins=5, num_replicates=20),
     "fairness": Fairness(
         columns=["category"], threshold=None, k=5, num_replicates=20, min_queries=2, max_values=4, level=0.05
