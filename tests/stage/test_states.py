@@ -17,7 +17,7 @@ from recsys.target import Click
 from tests.report.scored_files import dials, labelled
 
 DIALS = dials(num_cells=256, num_coarse=16, num_groups=32)
-NUM_QUERIES, PER_QUERY = 60, 8
+NUM_QUERIES, PER_QUERY = 64, 8
 CALIBRATORS = {"identity": Identity(), "platt": Platt()}
 
 
@@ -95,6 +95,13 @@ def test_the_same_bits_for_any_files_and_after_killed_workers(whole, tmp_path):
 
 
 @pytest.mark.long
+def test_the_same_bits_for_many_files_in_any_order_of_queries(whole, tmp_path):
+    order = np.random.default_rng(1).permutation(NUM_QUERIES)
+    rows = (order[:, None] * PER_QUERY + np.arange(PER_QUERY)).reshape(-1)
+    assert run(tmp_path, NUM_QUERIES, rows=table().take(pa.array(rows))).equals(whole)
+
+
+@pytest.mark.long
 def test_a_state_that_is_there_is_not_counted_again(whole, tmp_path):
     assert run(tmp_path, 3).equals(whole)
     states = tmp_path / "states"
@@ -111,7 +118,7 @@ def test_what_is_wrong_names_its_file(tmp_path):
     rows = table()
     scores = rows["score"].to_numpy().copy()
     scores[-1] = np.nan
-    with pytest.raises(ValueError, match=r"rows-1\.parquet: score nan at row 239 is not finite"):
+    with pytest.raises(ValueError, match=r"rows-1\.parquet: score nan at row 255 is not finite"):
         run(tmp_path, 2, rows=rows.set_column(3, "score", pa.array(scores)))
 
 
@@ -119,5 +126,5 @@ def test_what_is_wrong_names_its_file(tmp_path):
 def test_a_query_in_two_files_is_an_error(tmp_path):
     rows = table()
     first = pa.array(["q0" if q == f"q{NUM_QUERIES - 1}" else q for q in rows["query"].to_pylist()])
-    with pytest.raises(ValueError, match="1 of 59 queries have rows in more than one shard"):
+    with pytest.raises(ValueError, match="1 of 63 queries have rows in more than one shard"):
         run(tmp_path, 2, rows=rows.set_column(0, "query", first))
