@@ -74,6 +74,7 @@ class Span:
     path: str
     start: int
     stop: int
+    num_rows: int
 
 
 def spans(labelled: Labelled, num_rows: int) -> list[Span]:
@@ -87,7 +88,10 @@ def spans(labelled: Labelled, num_rows: int) -> list[Span]:
             before = ends[edges[-1] - 1] if edges[-1] else 0
             if end - before >= num_rows or group + 1 == len(ends):
                 edges.append(group + 1)
-        found += [Span(path=path, start=a, stop=b) for a, b in itertools.pairwise(edges)]
+        before = np.r_[0, ends]
+        found += [
+            Span(path=path, start=a, stop=b, num_rows=int(before[b] - before[a])) for a, b in itertools.pairwise(edges)
+        ]
     return found
 
 

@@ -121,16 +121,21 @@ def _over(kind: type, common: tuple, pieces: list[Span], workers: int, done: str
         compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
         num_cpus=1,
     )
-    progress = Progress("evaluate", f"spans {done}", len(pieces))
+    progress = Progress("evaluate", f"rows {done}", sum(span.num_rows for span in pieces))
     for batch in results.iter_batches(batch_size=1, batch_format="pyarrow"):
         if error := batch["error"][0].as_py():
             raise ValueError(error)
-        progress.step(1)
+        progress.step(batch["num_rows"][0].as_py())
         yield kind.read(batch)
 
 
 def _span(batch: pa.Table) -> Span:
     return Span(**batch.to_pylist()[0])
+
+
+def _told(span: Span, error: str, found: pa.Table) -> pa.Table:
+    """What an actor returns for a span: what it found, or why it could not."""
+    return found.append_column("error", pa.array([error])).append_column("num_rows", pa.array([span.num_rows]))
 
 
 class _Surveyor:
@@ -150,7 +155,7 @@ class _Surveyor:
         full = np.flatnonzero(found.count_P2.any(axis=1))
         arrays = {"prefix": full, "count": found.count_P2[full].reshape(-1), "weight": found.weight_X}
         columns = {name: pa.array([array], pa.list_(pa.int64())) for name, array in arrays.items()}
-        return pa.table({"error": [error], "values": [json.dumps(found.values)], **columns})
+        return _told(span, error, pa.table({"values": [json.dumps(found.values)], **columns}))
 
     @staticmethod
     def read(batch: pa.Table) -> Survey:
@@ -175,7 +180,7 @@ class _Condenser:
             found = condense_span(self.labelled, span, self.target, self.grid, self.dials)
         except ValueError as problem:
             error = f"{span.path}: {problem}"
-        return found.to_table().append_column("error", pa.array([error]))
+        return _told(span, error, found.to_table())
 
     @staticmethod
     def read(batch: pa.Table) -> Condensed:
@@ -205,8 +210,8 @@ class _Counter:
                 state = count_span(self.labelled, span, self.target, self.cutter, self.layout, self.held_out)
                 self.folder.write(name, _parquet(state.to_table()))
         except ValueError as error:
-            return pa.table({"error": [str(error)], "name": [""]})
-        return pa.table({"error": [""], "name": [name]})
+            return _told(span, str(error), pa.table({"name": [""]}))
+        return _told(span, "", pa.table({"name": [name]}))
 
     @staticmethod
     def read(batch: pa.Table) -> str:

@@ -91,5 +91,5 @@ def test_what_is_wrong_is_named(tmp_path):
 def test_spans_are_row_groups(tmp_path):
     pq.write_table(rows(3, text=False), tmp_path / "rows.parquet", row_group_size=10)
     found = spans(labelled(tmp_path / "rows.parquet"), 25)
-    assert found[0] == Span(path=str(tmp_path / "rows.parquet"), start=0, stop=3)
+    assert found[0] == Span(path=str(tmp_path / "rows.parquet"), start=0, stop=3, num_rows=30)
     assert [s.start for s in found[1:]] == [s.stop for s in found[:-1]]
