@@ -18,7 +18,7 @@ from recsys.metric._sample import Sample
 from recsys.seed import hash_ids
 from recsys.target import Target
 
-SHARD_ROWS = 1 << 17  # rows of a shard, about
+SHARD_ROWS = 1 << 16  # rows of a shard, about
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,38 +18,41 @@ from recsys.report.reliability import Behind, Reliability
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibrated:
-    """The calibrator that was chosen, and the condensed rows with the probabilities it gives them, each held out."""
+    """The calibrator that was chosen, and the condensed rows it was fitted to."""
 
     condensed: Condensed
     selection: Selection
     held_out: HeldOut
-    before: Sample
-    after: Sample
+
+    def samples(self) -> tuple[Sample, Sample]:
+        """The condensed rows before and after calibration, each probability held out."""
+        before = self.condensed.sample()
+        fold_N = before.query_N % len(self.held_out.fitted_F)
+        return before, replace(before, probability_N=self.held_out.predict(before.score_N, fold_N))
 
 
 def choose(condensed: Condensed, candidates: dict[str, Calibrator], num_folds: int) -> Calibrated:
     """Chooses by cross-validation over folds of groups, as `select` does over queries."""
     before = condensed.sample()
-    fold_N = before.query_N % num_folds
     rows = Rows(
         score_N=before.score_N,
         positive_N=before.positive_N,
         weight_N=before.weight_N,
-        fold_N=fold_N,
+        fold_N=before.query_N % num_folds,
         segment={},
     )
     selection = select(candidates, rows, before.query_N)
     chosen = candidates.get(selection.chosen, Identity())
     held_out = HeldOut.of(chosen, rows, num_folds)
-    after = replace(before, probability_N=held_out.predict(rows.score_N, fold_N))
-    return Calibrated(condensed=condensed, selection=selection, held_out=held_out, before=before, after=after)
+    return Calibrated(condensed=condensed, selection=selection, held_out=held_out)
 
 
 def tell(
     calibrated: Calibrated, report: Reliability, *, target: str, num_queries: int, num_pairs: int, seed: int
 ) -> tuple[list[Record], list[Chart]]:
     """Records and diagrams of reliability."""
-    num_groups = calibrated.before.num_queries
+    before, after = calibrated.samples()
+    num_groups = before.num_queries
     weight_GR = poisson_weights([f"group {g}" for g in range(num_groups)], report.num_replicates, seed)
     behind = Behind(
         target=target,
@@ -59,10 +62,8 @@ def tell(
         num_groups=num_groups,
         note=_note(calibrated.condensed),
     )
-    records = report.told(calibrated.before, calibrated.after, weight_GR, behind)
-    return records, [
-        *report.diagrams(calibrated.before, calibrated.after, weight_GR, target, counted="groups of queries")
-    ]
+    records = report.told(before, after, weight_GR, behind)
+    return records, [*report.diagrams(before, after, weight_GR, target, counted="groups of queries")]
 
 
 def _note(condensed: Condensed) -> str:

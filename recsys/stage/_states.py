@@ -25,6 +25,7 @@ from recsys.report._labelled import Labelled, Span, spans
 from recsys.report._state_build import Dials, Survey, condense_span, count_span, design, survey_span
 from recsys.report._state_cuts import TRAFFIC, Places
 from recsys.report._state_reliability import Calibrated, choose
+from recsys.stage._memory import release_memory
 from recsys.stage._progress import Progress
 from recsys.store import Folder
 from recsys.target import Target
@@ -93,10 +94,11 @@ def evaluate(
     held_out = None if calibrated is None else calibrated.held_out
     del queries, items, places, found  # the driver merges: it needs none of what the workers need
     log.info("evaluate    %d rows, %d slices, %.0f MB a state", num_rows, len(layout.slices), layout.num_bytes / 1e6)
-    pa.default_memory_pool().release_unused()
+    release_memory()
     common = (labelled, target, cutter, layout, held_out, folder)
     del cutter
     names = sorted(_over(_Counter, common, pieces, workers, "counted"))
+    release_memory()
     state = State.sum_of(layout, (State.from_table(folder.read_table(name)) for name in names))
     return Evaluated(num_rows=num_rows, state=state, calibrated=calibrated, skipped=skipped, merged=merged)
 

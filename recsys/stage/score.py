@@ -4,10 +4,7 @@ scores/labelled/ holds the labelled pairs, scored first and frozen; scores/tiles
 counters: ranks.parquet, top.parquet, histogram.parquet.
 """
 
-import contextlib
-import ctypes
 import dataclasses
-import gc
 import logging
 import time
 from dataclasses import dataclass
@@ -38,6 +35,7 @@ from recsys.stage._corpus import Corpus
 from recsys.stage._estimate import Speed, announce, measure, settled
 from recsys.stage._given import given_plan, take_given
 from recsys.stage._job import Job, perform, versions
+from recsys.stage._memory import release_memory
 from recsys.stage._progress import Progress
 from recsys.stage._schedule import Cut, Work, run_tiles
 from recsys.store import MANIFEST, STARTED, Folder, Plan, describe, stem
@@ -225,7 +223,7 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     frozen = _checksums(labelled, run_tiles(work, labelled, here=here))
     if base is not None:
         frozen.append(take_labelled(base, folder, len(labelled.tiles), work.fingerprint, stem(job.model)))
-    _release_memory()
+    release_memory()
     began = time.monotonic()
     receipts = run_tiles(work, cut, here=False)
     timing = {
@@ -261,13 +259,6 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         "model": model,
         "parts": {"": parts, "labelled": frozen, "tiles": _checksums(cut, receipts)},
     } | cascade
-
-
-def _release_memory() -> None:
-    """Hands back to the system what the sample and the labelled pairs took, before the actors take theirs."""
-    gc.collect()
-    with contextlib.suppress(AttributeError):  # glibc alone keeps it, and has this
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _taken(cut: Cut, receipts: list[dict[str, Any]], labelled: int) -> dict[str, int]:
