@@ -40,11 +40,16 @@ class Labelled:
         return list(dict.fromkeys(name for name in (*named, *self.filtered) if name is not None))
 
     def check(self, further: list[str]) -> None:
-        """Raises ValueError for a column that some file does not have."""
+        """Raises ValueError for a column that some file does not have, or without any row."""
+        num_rows = 0
         for path in self.paths:
-            schema = pq.read_schema(self.filesystem.open_input_file(path))
-            if missing := [name for name in self.columns(tuple(further)) if name not in schema.names]:
-                raise ValueError(f"{path} has no column {missing[0]!r}; it has {schema.names}")
+            metadata = pq.read_metadata(self.filesystem.open_input_file(path))
+            names = metadata.schema.to_arrow_schema().names
+            num_rows += metadata.num_rows
+            if missing := [name for name in self.columns(tuple(further)) if name not in names]:
+                raise ValueError(f"{path} has no column {missing[0]!r}; it has {names}")
+        if not num_rows:
+            raise ValueError(f"no labelled row in {', '.join(self.paths[:3])}; give at least one")
 
     @property
     def filtered(self) -> list[str]:

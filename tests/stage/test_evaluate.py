@@ -135,3 +135,8 @@ def test_a_row_that_cannot_be_judged_is_named(tmp_path, column, value, message):
     kind = pa.float32() if column == "score" else pa.float64()
     with pytest.raises(ValueError, match=rf"rows\.parquet.*{message}"):
         evaluate(ready(tmp_path, rows=table(**{column: pa.array(values, kind)})))
+
+
+def test_no_rows_are_named_before_ray_starts(tmp_path):
+    with pytest.raises(ValueError, match=r"no labelled row in .*rows\.parquet"):
+        evaluate(ready(tmp_path, rows=table().slice(0, 0)))
