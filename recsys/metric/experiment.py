@@ -74,9 +74,10 @@ def linearised(arm: Arm) -> np.ndarray:
 def difference(treatment: Arm, control: Arm) -> Estimate:
     """Ratio of the treatment less that of the control; degrees of freedom by Welch (1947).
 
-    An arm in which little happened shows little of how it varies: 0 of 50 seems certain. Where fewer than 20 and
-    less than half of its units differ from the commonest, its error is at least what it would be if the arms were alike: that of all
-    units of both, at the arm's size (the variance under the hypothesis, as in score tests; Farrington & Manning, 1990).
+    An arm in which little happened shows little of how it varies: 0 of 50 seems certain. Where fewer than 20 of its
+    units, and less than half, differ from the commonest, its error is at least what it would be if the arms were alike:
+    that of all units of both, at the arm's size (the variance under the hypothesis, as in score tests; Farrington &
+    Manning, 1990).
     """
     one, other = _cautious(treatment, control), _cautious(control, treatment)
     return _combined(one.value - other.value, one, other)
