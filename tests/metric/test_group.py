@@ -74,9 +74,9 @@ def test_extremes_name_the_slices():
     turned = picked(value_SR, [50] * 4, better="lower")
     assert (turned.worst, turned.best, turned.worst_value) == (1, 3, 0.9)
     assert (turned.gap, turned.gap_low) == (found.gap, found.gap_low)
-    ends = {"num_queries_S": [50], "size_S": [50], "scale": "linear", "better": "higher"}
-    assert extremes(value_SR[:1], 0.95, **ends) is None
-    assert extremes(value_SR[:, :1], 0.95, **(ends | {"num_queries_S": [50] * 4, "size_S": [50] * 4})) is None
+    for unknown in (value_SR[:1], value_SR[:, :1]):  # one slice, no replicates
+        num_S = [50] * len(unknown)
+        assert extremes(unknown, 0.95, num_queries_S=num_S, size_S=num_S, scale="linear", better="higher") is None
 
 
 def test_a_slice_without_spread_is_not_certain():
@@ -120,11 +120,10 @@ def test_a_large_gap_is_seen():
 
 def test_the_macro_average_doubts_a_slice_without_spread():
     moving = np.r_[0.4, np.random.default_rng(1).normal(0.4, 0.1, 99)]
-    ends = {"num_queries_S": [20, 20], "num_queries": 40, "scale": "logit"}
-    value, low, high = macro_interval(np.stack([np.zeros(100), moving]), 0.95, **ends)
+    one_still, num_S = np.stack([np.zeros(100), moving]), [20, 20]
+    value, low, high = macro_interval(one_still, 0.95, num_queries_S=num_S, num_queries=40, scale="logit")
     assert value == pytest.approx(0.2)
     assert high - value == pytest.approx(np.hypot(value - low, 0.168 / 2), abs=1e-3)
-    assert macro_interval(np.stack([moving, moving]), 0.95, **ends) == pytest.approx(
-        interval(moving, 0.95, num_queries=40)
-    )
-    assert np.isnan(macro_interval(np.stack([np.zeros(100), moving]), 0.95, **(ends | {"scale": "linear"}))[1])
+    both = macro_interval(np.stack([moving, moving]), 0.95, num_queries_S=num_S, num_queries=40, scale="logit")
+    assert both == pytest.approx(interval(moving, 0.95, num_queries=40))
+    assert np.isnan(macro_interval(one_still, 0.95, num_queries_S=num_S, num_queries=40, scale="linear")[1])
