@@ -103,15 +103,15 @@ def test_no_spread_is_no_certainty():
 def test_rare_events_are_not_taken_for_none():
     """Shares of 50 queries at which something happens in 2 %: in a third of the samples it never does."""
     rng, held, never = np.random.default_rng(5), 0, 0
-    for trial in range(300):
+    for trial in range(150):
         value_Q = (rng.random(50) < 0.02).astype(float)
         _, low, high = interval(
             means(value_Q, poisson_weights(IDS[:50], 60, trial)), 0.95, num_queries=50, scale="logit"
         )
         never += value_Q.max() == 0
         held += low <= 0.02 <= high
-    assert never > 75
-    assert held / 300 >= 0.95
+    assert never > 35
+    assert held / 150 >= 0.95
 
 
 def test_a_side_without_spread_brings_its_own_doubt():

@@ -180,25 +180,25 @@ def test_arms_of_rare_events_are_seldom_called_different():
     rng = np.random.default_rng(3)
     for expected in (1, 5):
         called = 0
-        for _ in range(200):
+        for _ in range(120):
             arms = [
                 Arm(amount_U=(rng.random(num) < expected / 50).astype(float), chance_U=np.ones(num))
                 for num in (50, 5000)
             ]
             low, high = experiment.difference(*arms).interval(0.95)
             called += not low <= 0 <= high
-        assert called / 200 <= 0.07
+        assert called / 120 <= 0.07
 
 
 @pytest.mark.parametrize("num", [5, 10])
 def test_one_look_holds_with_few_units(num):
-    value_TAU = np.random.default_rng(num).normal(size=(1000, 2, num))
+    value_TAU = np.random.default_rng(num).normal(size=(500, 2, num))
     held, low, high = 0, math.nan, math.nan
     for value_AU in value_TAU:
         made = experiment.difference(*(Arm(amount_U=value_U, chance_U=np.ones(num)) for value_U in value_AU))
         low, high = made.interval(0.95)
         held += low <= 0 <= high
-    assert abs(held / 1000 - 0.95) < 0.02
+    assert abs(held / 500 - 0.95) < 0.03
     peer = ttest_ind(*value_AU, equal_var=False).confidence_interval(0.95)  # pyright: ignore
     assert (low, high) == pytest.approx((peer.low, peer.high))
     always = experiment.always_valid(made, num_units=2 * num, planned_units=2 * num, level=0.95)

@@ -36,7 +36,7 @@ def test_slices_that_say_nothing_stay_out_of_what_is_said_of_all():
 @pytest.mark.parametrize(("carriers", "least"), [(3, 0.9), (5, 0.9)])
 def test_auc_rests_on_the_queries_with_positives(carriers, least):
     """200 queries, positives in a few, all of one query about equally well found."""
-    rng, held, trials = np.random.default_rng(carriers), 0, 60
+    rng, held, trials = np.random.default_rng(carriers), 0, 30
     auc, query_N = next(m for m in measures(10, "gain") if m.name == "auc"), np.repeat(np.arange(200), 10)
     positive_N = (query_N < carriers) & (np.arange(2000) % 10 < 3)
     truth = norm.cdf(0.7 / 3**0.5)
