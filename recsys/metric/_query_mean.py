@@ -51,6 +51,12 @@ def sum_by_query(sample: Sample, value_N: np.ndarray) -> np.ndarray:
     return np.bincount(sample.query_N[order], weights=value_N[order], minlength=sample.num_queries)
 
 
+def rarer_class(sample: Sample) -> int:
+    """Queries with a positive, or those with a negative if they are fewer: what tells of both is as scarce as that."""
+    seen_N = sample.weight_N > 0
+    return min(len(np.unique(sample.query_N[seen_N & (sample.positive_N == has)])) for has in (True, False))
+
+
 def num_queries(metric: Metric, sample: Sample) -> int:
     """Queries that have a part in the metric: those with a value, or with a row where the metric is not a mean."""
     if isinstance(metric, QueryMean):

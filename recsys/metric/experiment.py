@@ -5,11 +5,14 @@ units are independent, their rows are not.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import chi2, norm
+from scipy.special import stdtrit
+from scipy.stats import chi2
 
+NO_SPREAD = 1e-12  # a standard error up to here is rounding
+FEW_UNITS = 20  # that differ: from there on an arm shows its own variance
 SAMPLE_RATIO_P = 0.001  # below it, the split is not the one that was planned
 
 
@@ -35,14 +38,18 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value and its standard error; NaN where undefined."""
+    """A value and its standard error; NaN where undefined. A standard error of 0 is none either."""
 
     value: float
     error: float
+    freedom: float = math.inf  # degrees of freedom of the error
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Normal, for one look at a size fixed beforehand."""
-        half = float(norm.ppf(0.5 + level / 2)) * self.error
+        """Student's, for one look at a size fixed beforehand. NaN with an error of 0: that nothing varied among these
+        units makes nothing certain."""
+        if not self.error > NO_SPREAD:
+            return math.nan, math.nan
+        half = float(stdtrit(self.freedom, 0.5 + level / 2)) * self.error
         return self.value - half, self.value + half
 
 
@@ -55,7 +62,7 @@ def ratio(arm: Arm) -> Estimate:
     if total <= 0:
         return Estimate(value=math.nan, error=math.nan)
     value = float(arm.amount_U.sum() / total)
-    return Estimate(value=value, error=_error(linearised(arm)))
+    return Estimate(value=value, error=_error(linearised(arm)), freedom=arm.num_units - 1)
 
 
 def linearised(arm: Arm) -> np.ndarray:
@@ -65,18 +72,25 @@ def linearised(arm: Arm) -> np.ndarray:
 
 
 def difference(treatment: Arm, control: Arm) -> Estimate:
-    """Ratio of the treatment less that of the control."""
-    one, other = ratio(treatment), ratio(control)
-    return Estimate(value=one.value - other.value, error=math.hypot(one.error, other.error))
+    """Ratio of the treatment less that of the control; degrees of freedom by Welch (1947).
+
+    An arm in which little happened shows little of how it varies: 0 of 50 seems certain. Where fewer than 20 of its
+    units, and less than half, differ from the commonest, its error is at least what it would be if the arms were alike:
+    that of all units of both, at the arm's size (the variance under the hypothesis, as in score tests; Farrington &
+    Manning, 1990).
+    """
+    one, other = _cautious(treatment, control), _cautious(control, treatment)
+    return _combined(one.value - other.value, one, other)
 
 
 def relative_difference(treatment: Arm, control: Arm) -> Estimate:
-    """treatment / control - 1, by the delta method: the control's rate varies too."""
-    one, other = ratio(treatment), ratio(control)
+    """treatment / control - 1, by the delta method: the control's rate varies too. Errors as in `difference`."""
+    one, other = _cautious(treatment, control), _cautious(control, treatment)
     if not other.value > 0:
         return Estimate(value=math.nan, error=math.nan)
     lift = one.value / other.value
-    return Estimate(value=lift - 1, error=math.hypot(one.error, lift * other.error) / other.value)
+    scaled = [replace(e, error=e.error * by / other.value) for e, by in ((one, 1.0), (other, lift))]
+    return _combined(lift - 1, *scaled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +115,43 @@ def cuped(treatment: Arm, control: Arm) -> Adjusted:
     varied = sum(float((x_U**2).sum()) for _, x_U in arms)
     theta = sum(float((y_U * x_U).sum()) for y_U, x_U in arms) / varied if varied > 0 else 0.0
     shift = theta * float(treatment.covariate_U.mean() - control.covariate_U.mean())
-    error = math.hypot(*(_error(y_U - theta * x_U) for y_U, x_U in arms))
-    kept = (error / plain.error) ** 2 if plain.error > 0 else math.nan
-    return Adjusted(difference=Estimate(value=plain.value - shift, error=error), slope=theta, variance_kept=kept)
+    errors = [_error(y_U - theta * x_U) for y_U, x_U in arms]
+    shown = math.hypot(*(_error(y_U) for y_U, _ in arms))
+    kept = (math.hypot(*errors) / shown) ** 2 if shown > 0 else math.nan
+    if shown < plain.error:  # what an arm does not show of its variance, the covariate cannot explain
+        error = math.sqrt(math.hypot(*errors) ** 2 + plain.error**2 - shown**2)
+        estimate = Estimate(value=plain.value - shift, error=error, freedom=plain.freedom)
+    else:
+        parts = [Estimate(value=0.0, error=e, freedom=len(y_U) - 1) for e, (y_U, _) in zip(errors, arms, strict=True)]
+        estimate = _combined(plain.value - shift, *parts)
+    return Adjusted(difference=estimate, slope=theta, variance_kept=kept)
+
+
+def _cautious(arm: Arm, against: Arm) -> Estimate:
+    """The ratio of an arm, its error no less than the units of both arms give it, where few of its own differ."""
+    own, chances = ratio(arm), arm.chance_U.sum() + against.chance_U.sum()
+    enough = min(FEW_UNITS, arm.num_units / 2)
+    if not math.isfinite(own.error) or not against.chance_U.sum() > 0 or _differing(arm) >= enough:
+        return own
+    pooled = float(arm.amount_U.sum() + against.amount_U.sum()) / chances
+    residual_U = np.concatenate([a.amount_U - pooled * a.chance_U for a in (arm, against)])
+    due = float(residual_U.std(ddof=1)) / (chances / len(residual_U)) / math.sqrt(arm.num_units)
+    return own if own.error >= due else replace(own, error=due, freedom=len(residual_U) - 1)
+
+
+def _differing(arm: Arm) -> int:
+    """Units whose own ratio is not the commonest one."""
+    seen_U = arm.chance_U > 0
+    _, count_V = np.unique(arm.amount_U[seen_U] / arm.chance_U[seen_U], return_counts=True)
+    return int(count_V.sum() - count_V.max(initial=0))
+
+
+def _combined(value: float, one: Estimate, other: Estimate) -> Estimate:
+    """An estimate with both errors; degrees of freedom by Welch and Satterthwaite."""
+    parts = [(e.error**2, e.freedom) for e in (one, other)]
+    variance = sum(v for v, _ in parts)
+    spread = sum(v**2 / freedom for v, freedom in parts if freedom > 0)
+    return Estimate(value=value, error=math.sqrt(variance), freedom=variance**2 / spread if spread > 0 else math.inf)
 
 
 def _error(influence_U: np.ndarray) -> float:
@@ -137,4 +185,5 @@ def always_valid(estimate: Estimate, *, num_units: int, planned_units: int, leve
     alpha = 1 - level
     spread = num_units * (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / planned_units
     half = estimate.error * math.sqrt((spread + 1) / spread * math.log((spread + 1) / alpha**2))
-    return estimate.value - half, estimate.value + half
+    low, high = estimate.interval(level)  # NaN without an error; with few units Student's is the wider one
+    return min(low, estimate.value - half), max(high, estimate.value + half)

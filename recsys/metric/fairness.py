@@ -6,15 +6,10 @@ happens (Kleinberg et al., 2017): none of them is fairness by itself. Shapes: N 
 G groups, R weightings of the queries.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy.stats import t
 
 from recsys.metric._query_mean import QueryMean, by_observations, sum_by_query
 from recsys.metric._sample import Metric, Sample
-from recsys.metric.bootstrap import standard_error
-from recsys.metric.compare import false_discovery
 
 
 def selection_rate(threshold: float) -> Metric:
@@ -30,6 +25,16 @@ calibration_difference = QueryMean(value=_calibration_difference, mass=by_observ
 """Mean probability less share of positives: calibration within groups wants it 0 in each."""
 
 
+def least_error(sample: Sample) -> float:
+    """Standard error that `calibration_difference` has where the probabilities are true: sqrt(sum w^2 p (1 - p)) / sum
+    of w (Spiegelhalter, 1986). A group without a single positive shows less. NaN without a row."""
+    total = sample.weight_N.sum()
+    if total <= 0:
+        return float("nan")
+    variance_N = sample.weight_N**2 * sample.probability_N * (1 - sample.probability_N)
+    return float(np.sqrt(np.sort(variance_N).sum()) / total)
+
+
 def exposure_ratio(query_T: np.ndarray, group_T: np.ndarray, size_G: np.ndarray, weight_QR: np.ndarray) -> np.ndarray:
     """value_GR: share of the places that show a group over its share of the catalogue (`size_G` items): exposure parity
     (Singh & Joachims, 2018) wants 1. NaN for a group without items, or where nothing is shown."""
@@ -43,34 +48,6 @@ def exposure_ratio(query_T: np.ndarray, group_T: np.ndarray, size_G: np.ndarray,
             fair_G = size_G * (total / size_G.sum())
             np.divide(shown_G, fair_G, out=value_GR[:, replicate], where=size_G > 0)
     return value_GR
-
-
-ROUNDING = 1e-12  # a standard error up to here is none
-
-
-@dataclass(frozen=True, kw_only=True)
-class Differences:
-    """How far each group lies from all other rows together, and which of these distances are no accident."""
-
-    value_GR: np.ndarray  # group less rest
-    adjusted_G: np.ndarray  # adjusted p-value: Student's t over resampled queries, then Benjamini & Hochberg (1995)
-
-
-def differences(group_GR: np.ndarray, rest_GR: np.ndarray, num_queries_G: np.ndarray) -> Differences:
-    """Group less rest under the same weights. `num_queries_G` have a part in the smaller side of each comparison."""
-    value_GR = group_GR - rest_GR
-    return Differences(value_GR=value_GR, adjusted_G=false_discovery(p_values(value_GR, num_queries_G)))
-
-
-def p_values(value_GR: np.ndarray, num_queries_G: np.ndarray) -> np.ndarray:
-    """p_G, two-sided, of a true difference of 0; NaN where the standard error is unknown or 0."""
-    error_G = np.array([standard_error(value_R) for value_R in value_GR])
-    known_G = (error_G > ROUNDING) & (num_queries_G > 1) & np.isfinite(value_GR[:, 0])
-    p_G = np.full(len(value_GR), np.nan)
-    count_G = num_queries_G[known_G]
-    ratio_G = np.abs(value_GR[known_G, 0]) / (error_G[known_G] * np.sqrt(count_G / (count_G - 1)))
-    p_G[known_G] = 2 * t.sf(ratio_G, count_G - 1)
-    return p_G
 
 
 def _mean(sample: Sample, value_N: np.ndarray) -> np.ndarray:

@@ -3,11 +3,12 @@
 Shapes: N queries, S slices, R weightings.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.metric.bootstrap import simultaneous
+from recsys.metric.bootstrap import NO_SPREAD, difference, interval, reach, standard_error
 
 
 def head_torso_tail(frequency_N: np.ndarray) -> np.ndarray:
@@ -40,6 +41,24 @@ def macro(value_SR: np.ndarray) -> np.ndarray:
     return np.asarray(value_SR, np.float64).mean(axis=0)
 
 
+def macro_interval(
+    value_SR: np.ndarray, level: float, *, num_queries_S: Sequence[int], num_queries: int, scale: str
+) -> tuple[float, float, float]:
+    """(value, low, high) of `macro`, linear, by Student's t of all `num_queries`. A slice without spread brings the
+    distance to the ends of its own interval on `scale`, in squares (Zou & Donner, 2008)."""
+    value_R = macro(value_SR)
+    value, error = float(value_R[0]), standard_error(value_R)
+    if num_queries < 2 or not np.isfinite(value + error):
+        return value, np.nan, np.nan
+    down = up = (reach(level, num_queries) * error) ** 2
+    for value_R, num in zip(value_SR, num_queries_S, strict=True):
+        if standard_error(value_R) <= NO_SPREAD:
+            middle, low, high = interval(value_R, level, num_queries=num, scale=scale)
+            down += ((middle - low) / len(value_SR)) ** 2
+            up += ((high - middle) / len(value_SR)) ** 2
+    return value, float(value - np.sqrt(down)), float(value + np.sqrt(up))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Extremes:
     """The worst and the best slice, and how far apart they are. Intervals hold although the slices were chosen."""
@@ -49,36 +68,64 @@ class Extremes:
     worst_value: float
     worst_low: float
     worst_high: float
-    gap: float  # best - worst
+    gap: float  # the higher of the two less the lower
     gap_low: float
     gap_high: float
 
 
-def extremes(value_SR: np.ndarray, level: float) -> Extremes | None:
-    """The slices with the lowest and the highest value (where high is good), or None with fewer than two slices.
+def extremes(
+    value_SR: np.ndarray,
+    level: float,
+    *,
+    num_queries_S: Sequence[int],
+    size_S: Sequence[float],
+    scale: str,
+    better: str,
+) -> Extremes | None:
+    """The worst and the best slice (`better`: 'higher' or 'lower'), or None with fewer than two slices.
 
-    The worst of many slices looks worse than it is. The intervals are therefore those of `simultaneous`: over all
-    slices for the worst, over all differences of two slices for the gap. Slices without a value are left out.
+    The worst of many slices looks worse than it is. Each interval is therefore one at level 1 - (1 - level) / T, by
+    Student's t of the slice's own queries: T = S slices for the worst, T = S (S - 1) / 2 pairs of slices for the gap
+    (Bonferroni; Dunn, 1961), so that all T hold at once, hence also the one that was picked. Picked low slices also
+    look steadier than they are, so a slice is taken to vary at least as slices do on average, each at its size
+    (`size_S`: what variance falls with, as a rule the queries). Slices without a standard error are left out.
     """
-    slices = np.flatnonzero(np.isfinite(value_SR[:, 0]))
+    error_S = np.array([standard_error(value_R) for value_R in value_SR])
+    slices = np.flatnonzero(np.isfinite(value_SR[:, 0] + error_S) & (np.asarray(num_queries_S) > 1))
     if len(slices) < 2:
         return None
-    value_SR = value_SR[slices]
-    order = np.argsort(value_SR[:, 0], kind="stable")
+    value_SR, num_S = value_SR[slices], np.asarray(num_queries_S)[slices]
+    least_S = _least(error_S[slices], np.asarray(size_S, np.float64)[slices])
+    order = np.argsort(value_SR[:, 0] if better == "higher" else -value_SR[:, 0], kind="stable")
     worst, best = int(order[0]), int(order[-1])
-    _, low_S, high_S = simultaneous(value_SR, level)
-    one, other = np.triu_indices(len(slices), k=1)
-    gap, gap_low, gap_high = simultaneous(value_SR[other] - value_SR[one], level)
-    pair = int(np.flatnonzero((one == min(worst, best)) & (other == max(worst, best)))[0])
-    ends = (gap[pair], gap_low[pair], gap_high[pair])
-    ends = ends if best > worst else (-ends[0], -ends[2], -ends[1])
+    one = interval(
+        value_SR[worst],
+        1 - (1 - level) / len(slices),
+        num_queries=int(num_S[worst]),
+        scale=scale,
+        least_error=float(least_S[worst]),
+    )
+    high, low = (best, worst) if better == "higher" else (worst, best)
+    gap = difference(
+        value_SR[high],
+        value_SR[low],
+        1 - (1 - level) / (len(slices) * (len(slices) - 1) / 2),
+        num_queries=(int(num_S[high]), int(num_S[low])),
+        scale=scale,
+        least_errors=(float(least_S[high]), float(least_S[low])),
+    )
     return Extremes(
         worst=int(slices[worst]),
         best=int(slices[best]),
-        worst_value=float(value_SR[worst, 0]),
-        worst_low=float(low_S[worst]),
-        worst_high=float(high_S[worst]),
-        gap=float(ends[0]),
-        gap_low=float(ends[1]),
-        gap_high=float(ends[2]),
+        worst_value=one[0],
+        worst_low=one[1],
+        worst_high=one[2],
+        gap=gap[0],
+        gap_low=gap[1],
+        gap_high=gap[2],
     )
+
+
+def _least(error_S: np.ndarray, size_S: np.ndarray) -> np.ndarray:
+    """Standard error of each slice with the average variance, weighted by size."""
+    return np.sqrt((size_S**2 * error_S**2).sum() / size_S.sum() / size_S)

@@ -152,7 +152,7 @@ class Overlap:
     largest: float  # weight
     largest_share: float  # of the sum of weights that the largest one has
     mean_weight: float  # 1 if nothing is missing; below 1, the log never shows a part of what the other policy would
-    num_rewarded: int  # decisions with a weight and a reward
+    scarcer: int  # decisions with a weight and a reward, or those with a weight and none if they are fewer
 
     def hopeless(self, least: float) -> str | None:
         """Why nothing can be said of the policy: its effective sample size is below `least`. Else None."""
@@ -177,7 +177,7 @@ def overlap(log: Log) -> Overlap:
         largest=largest,
         largest_share=largest / total if total > 0 else 0.0,
         mean_weight=total / len(weight_N) if len(weight_N) else float("nan"),
-        num_rewarded=int(((log.weight_N > 0) & (log.reward_N != 0)).sum()),
+        scarcer=int(min(((log.weight_N > 0) & ((log.reward_N != 0) == has)).sum() for has in (True, False))),
     )
 
 

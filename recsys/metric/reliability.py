@@ -14,6 +14,7 @@ from recsys.metric._query_mean import QueryMean, by_observations, sum_by_query
 from recsys.metric._sample import Metric, Sample
 from recsys.metric.bootstrap import interval
 
+FEW_QUERIES = 20  # below it, a bin that shows no spread is taken to have as many observations as queries
 CLIP = 1e-15  # keeps the loss of a certain and wrong probability finite: at most 34.5
 
 
@@ -116,11 +117,14 @@ class Bins:
     weight_B: np.ndarray  # observations
     num_rows_B: np.ndarray  # int64
     num_queries_B: np.ndarray  # int64
+    num_queries: int  # distinct, in all bins together
 
 
 def bins(sample: Sample, weight_QR: np.ndarray, num_bins: int = 15, *, level: float = 0.95) -> Bins:
-    """The bins of a reliability diagram. An interval covers both resampled queries and Wilson's (1927) for independent
-    rows: resampling alone would call a bin certain in which nothing, or everything, was positive."""
+    """The bins of a reliability diagram. An interval covers both resampled queries, by Student's t of the bin's own,
+    and Wilson's (1927) for independent rows: resampling alone would call a bin certain in which nothing, or everything,
+    was positive. Where resampling knows nothing (of one query, of queries without spread) and the bin has fewer than
+    20 queries, Wilson's counts queries instead of rows: those of one query may all be alike."""
     bin_N = equal_width(sample, num_bins)
     summed = cells(sample, bin_N)
     weight_RB, predicted_RB, observed_RB = (
@@ -129,8 +133,12 @@ def bins(sample: Sample, weight_QR: np.ndarray, num_bins: int = 15, *, level: fl
     kept = np.flatnonzero(weight_RB[0] > 0)
     rate_RB = np.full(weight_RB.shape, np.nan)
     np.divide(observed_RB, weight_RB, out=rate_RB, where=weight_RB > 0)
-    ends = np.array([interval(rate_RB[:, b], level)[1:] for b in kept]).reshape(-1, 2)
-    wilson_low_B, wilson_high_B = _wilson(rate_RB[0, kept], weight_RB[0, kept], level)
+    num_queries_B = np.bincount(summed.bin_C, minlength=num_bins)[kept]
+    found = [interval(rate_RB[:, b], level, num_queries=int(n))[1:] for b, n in zip(kept, num_queries_B, strict=True)]
+    ends = np.array(found).reshape(-1, 2)
+    blind_B = np.isnan(ends[:, 0]) & (num_queries_B < FEW_QUERIES)
+    count_B = np.where(blind_B, np.minimum(num_queries_B, weight_RB[0, kept]), weight_RB[0, kept])
+    wilson_low_B, wilson_high_B = _wilson(rate_RB[0, kept], count_B, level)
     return Bins(
         start_B=kept / num_bins,
         end_B=(kept + 1) / num_bins,
@@ -140,7 +148,8 @@ def bins(sample: Sample, weight_QR: np.ndarray, num_bins: int = 15, *, level: fl
         high_B=np.clip(np.fmax(ends[:, 1], wilson_high_B), 0, 1),
         weight_B=weight_RB[0, kept],
         num_rows_B=np.bincount(bin_N[sample.weight_N > 0], minlength=num_bins)[kept],
-        num_queries_B=np.bincount(summed.bin_C, minlength=num_bins)[kept],
+        num_queries_B=num_queries_B,
+        num_queries=len(np.unique(sample.query_N[sample.weight_N > 0])),
     )
 
 

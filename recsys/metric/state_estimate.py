@@ -51,7 +51,10 @@ class Estimates:
         return (queries_SG > 0).sum(axis=1)
 
     def count(self, name: str) -> np.ndarray:
-        """count_S: queries with a row, gaining, positive, both; pairs."""
+        """count_S: queries with a row, gaining, positive, both; 'classes', with the rarer class; pairs."""
+        if name == "classes":
+            positive_S = self.count("positive")
+            return np.minimum(positive_S, self.count("queries") - positive_S + self.count("both"))
         return self.state.sum_MSG[SUMS.index(name)].sum(axis=1)
 
     def of(self, name: str) -> Estimate:

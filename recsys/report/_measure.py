@@ -34,7 +34,7 @@ class Measure:
 
     name: str
     definition: str
-    needs: str  # row: any labelled row; gain: something gains; positive: a positive; both: positive and negative
+    needs: str  # which queries count, and an interval rests on: see `Part.num_queries`
     pool: str  # judged or catalogue (ranking), probability, rate, or decision
     scale: str  # of its interval: see `bootstrap.interval`
     better: str  # higher, lower or neither
@@ -83,7 +83,7 @@ def measures(k: int, gain: str) -> list[RowMeasure]:
         _ranking(f"ndcg@{k}", ranking.ndcg(k), "judged", "gain", ndcg),
         _ranking("mrr", ranking.mrr, "judged", "positive", mrr),
         _ranking(f"recall@{k}", ranking.recall(k), "judged", "positive", recall),
-        _ranking("auc", ranking.auc, "judged", "row", auc),
+        _ranking("auc", ranking.auc, "judged", "classes", auc),
         _ranking("gauc", ranking.gauc, "judged", "both", gauc),
         _ranking(f"ndcg@{k} catalogue", ranking.ndcg_catalogue(k), "catalogue", "gain", ndcg),
         _ranking("mrr catalogue", ranking.mrr_catalogue, "catalogue", "positive", mrr),
@@ -117,8 +117,8 @@ def _further(k: int) -> list[RowMeasure]:
         _ranking("map", ranking.mean_average_precision, "judged", "positive", average_precision),
         _ranking(f"precision@{k}", ranking.precision(k), "judged", "row", precision),
         _ranking(f"hit_rate@{k}", ranking.hit_rate(k), "judged", "positive", hit_rate),
-        _ranking("average_precision", separation.average_precision, "judged", "row", pooled),
-        _ranking("ks", separation.ks, "judged", "row", ks),
+        _ranking("average_precision", separation.average_precision, "judged", "classes", pooled),
+        _ranking("ks", separation.ks, "judged", "classes", ks),
         _ranking("gauc_by_positives", ranking.gauc_by_positives, "judged", "both", f"{gauc} by positives."),
         _ranking("gauc_unweighted", ranking.gauc_unweighted, "judged", "both", f"{gauc} over queries, each once."),
         _ranking("map catalogue", ranking.mean_average_precision_catalogue, "catalogue", "positive", average_precision),
@@ -177,7 +177,7 @@ def _decision(name: str, metric: Metric, scale: str, definition: str) -> RowMeas
         name=name,
         metric=metric,
         definition=definition,
-        needs="row",
+        needs="classes",
         pool="decision",
         scale=scale,
         better="higher",

@@ -47,14 +47,16 @@ class Part:
 
     @cached_property
     def num_queries(self) -> dict[str, int]:
-        """How many queries have a row, something that gains, a positive, a positive and a negative ('both')."""
+        """How many queries have a row, something that gains, a positive, a positive and a negative ('both'); and how
+        many carry the rarer of positive and negative ('classes'): what a metric of rows of any query rests on."""
         sample, seen_N = self.sample, self.sample.weight_N > 0
         kinds = (seen_N, seen_N & (sample.gain_N > 0), seen_N & sample.positive_N, seen_N & ~sample.positive_N)
         row_Q, gain_Q, positive_Q, negative_Q = (
             np.bincount(sample.query_N[kind_N], minlength=sample.num_queries) > 0 for kind_N in kinds
         )
         found = {"row": row_Q, "gain": gain_Q, "positive": positive_Q, "both": positive_Q & negative_Q}
-        return {name: int(has_Q.sum()) for name, has_Q in found.items()}
+        counted = {name: int(has_Q.sum()) for name, has_Q in found.items()}
+        return counted | {"classes": min(counted["positive"], int(negative_Q.sum()))}
 
 
 def splits(evaluation: Evaluation) -> list[str]:

@@ -7,6 +7,7 @@ from recsys.report import _text
 from recsys.report._chart import Chart, Finding, ReliabilityDiagram
 from recsys.report._evaluation import Evaluation, Record
 
+LEAST_QUERIES = 20  # with labels, before anything is said of probabilities
 Sentence = tuple[str, str]  # the verdict, and what it rests on
 Found = dict[tuple[str, str, str, str], Record]  # (report, target, metric, slice) on the main split
 
@@ -55,7 +56,7 @@ def _believable(diagrams: list[ReliabilityDiagram]) -> list[Sentence]:
             words = f"{name} probabilities are too {'high' if high else 'low'} in places"
             made.append((f"{words}:", f"{_example(diagram, row)}."))
         else:
-            made.append((f"{name} probabilities cannot be judged yet:", "too few labels for useful intervals."))
+            made.append((f"{name} probabilities cannot be judged yet:", _too_few(diagram)))
     if good:
         about = "" if len(diagrams) == 1 else f" for {_join([target for target, _ in good])}"
         made.insert(0, (f"Probabilities are believable{about}:", "; ".join(example for _, example in good) + "."))
@@ -64,8 +65,9 @@ def _believable(diagrams: list[ReliabilityDiagram]) -> list[Sentence]:
 
 def _verdict(bins: Bins) -> tuple[str, int]:
     """'off' if the bands of more than a tenth of the observations exclude what was stated; 'agree' if not and the band
-    of the bin that is quoted is narrow enough to say so; else 'unknown'. And the bin to quote."""
-    if not len(bins.weight_B) or bins.num_queries_B.sum() < 2:
+    of the bin that is quoted is narrow enough to say so; else 'unknown', as with few queries, whatever their labels.
+    And the bin to quote."""
+    if bins.num_queries < LEAST_QUERIES:
         return "unknown", -1
     inside_B = (bins.low_B <= bins.predicted_B) & (bins.predicted_B <= bins.high_B)
     share = float(bins.weight_B[inside_B].sum() / bins.weight_B.sum())
@@ -76,6 +78,13 @@ def _verdict(bins: Bins) -> tuple[str, int]:
     row = int(np.argmax(np.where(inside_B, worth_B, -1.0)))
     narrow = bins.high_B[row] - bins.low_B[row] <= max(0.2, bins.predicted_B[row])
     return ("agree" if narrow else "unknown"), row
+
+
+def _too_few(diagram: ReliabilityDiagram) -> str:
+    num = diagram.bins.num_queries
+    if num < LEAST_QUERIES:
+        return f"{num} labelled {'query' if num == 1 else 'queries'}, and labels of one query may be alike."
+    return "too few labels for useful intervals."
 
 
 def _example(diagram: ReliabilityDiagram, row: int) -> str:

@@ -4,18 +4,30 @@ Shapes: S slices of the state, R weightings of the queries (column 0: the estima
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from recsys.metric import bootstrap
+from recsys.metric.contrast import Contrast
 from recsys.metric.state import ADDED, Cut, State
 from recsys.metric.state_estimate import HISTOGRAM, Estimate, Estimates
 from recsys.report._evaluation import Record
 from recsys.report._measure import Measure, measures
 from recsys.report._slicing import OTHER, PARTS
-from recsys.report._statement import LEVEL, at_random, detectable, difference, lift, record, together
+from recsys.report._statement import (
+    LEAST_CLASSES,
+    LEVEL,
+    at_random,
+    detectable,
+    difference,
+    lift,
+    one_sided,
+    record,
+    together,
+)
 
-COUNTED = {"row": "queries", "gain": "gaining", "positive": "positive", "both": "both"}
+COUNTED = {"row": "queries", "gain": "gaining", "positive": "positive", "both": "both", "classes": "classes"}
 RANDOM = ("ndcg", "mrr", "recall")
 FURTHER = (  # name, needs, pool, scale, better, definition
     (
@@ -37,14 +49,14 @@ FURTHER = (  # name, needs, pool, scale, better, definition
     ("gauc_unweighted", "both", "judged", "logit", "higher", "AUC within a query, mean over queries of both classes."),
     (
         "average_precision",
-        "row",
+        "classes",
         "judged",
         "logit",
         "higher",
         "Area under precision and recall by steps (average precision over all rows); a random order has the share of "
         "positives.",
     ),
-    ("ks", "row", "judged", "logit", "higher", "Largest distance of the score distributions of the two classes."),
+    ("ks", "classes", "judged", "logit", "higher", "Largest distance of the score distributions of the two classes."),
     (
         "normalised_entropy",
         "row",
@@ -149,7 +161,8 @@ class _Teller:
         return made
 
     def _against_random(self, measure: Measure, found: Estimate, random_SR: np.ndarray) -> list[Record]:
-        smallest = bootstrap.detectable_difference(found.value_SR[0], level=LEVEL)
+        counted = self._num_queries(measure, 0)
+        smallest = bootstrap.detectable_difference(found.value_SR[0], num_queries=counted, level=LEVEL)
         return [
             self._record(at_random(measure), 0, "overall", random_SR[0]),
             self._record(lift(measure), 0, "overall", found.value_SR[0] - random_SR[0]),
@@ -166,7 +179,7 @@ class _Teller:
             if random_SR is not None:
                 made.append(self._record(at_random(measure), start + v, where, random_SR[start + v, :1]))
         if measure.better != "neither" and cut.axis != "label":
-            stop, num_S = start + len(cut.values), self._count(measure).tolist()
+            stop, num_S = start + len(cut.values), self._resampled(measure)
             counts = {"min_queries": self.min_queries, "num_queries": self._num_queries(measure, 0)}
             for said in together(measure, cut.values, found.value_SR[start:stop], num_S[start:stop], **counts):
                 place = 0 if said.where is None else start + said.where
@@ -174,8 +187,11 @@ class _Teller:
         if {"head", "tail"} <= set(cut.values) and measure.pool == "judged":
             head, tail = (start + cut.values.index(part) for part in ("head", "tail"))
             both = min(head, tail, key=lambda s: self._count(measure)[s])
-            difference_R = found.value_SR[tail] - found.value_SR[head]
-            made.append(self._record(difference(measure), both, f"{cut.column}=tail vs head", difference_R))
+            num = (self._num_queries(measure, tail), self._num_queries(measure, head))
+            apart = Contrast(
+                own_R=found.value_SR[tail], rest_R=found.value_SR[head], num_queries=num, size=num, scale=measure.scale
+            )
+            made.append(self._given(difference(measure), both, f"{cut.column}=tail vs head", apart.interval(LEVEL)))
         return made
 
     def _count(self, measure: Measure) -> np.ndarray:
@@ -184,6 +200,26 @@ class _Teller:
     def _num_queries(self, measure: Measure, s: int) -> int:
         """Behind an interval: no more than there are groups that are resampled."""
         return min(int(self._count(measure)[s]), int(self.estimates.num_groups_S[s]))
+
+    def _resampled(self, measure: Measure) -> list[int]:
+        """Behind the interval of each slice; none where a loss is seen of nearly one class."""
+        return [
+            0 if self._one_sided(measure, s) else self._num_queries(measure, s)
+            for s in range(len(self.estimates.num_groups_S))
+        ]
+
+    def _one_sided(self, measure: Measure, s: int) -> bool:
+        if measure.pool != "probability" or s in self._labels:
+            return False
+        return bool(self.estimates.count("classes")[s] < LEAST_CLASSES)
+
+    @cached_property
+    def _labels(self) -> set[int]:
+        """Slices of labels, each of which is of one class."""
+        layout = self.estimates.state.layout
+        return {
+            layout.first[cut.column] + v for cut in layout.cuts if cut.axis == "label" for v in range(len(cut.values))
+        }
 
     def _record(
         self, measure: Measure, s: int, where: str, value_R: np.ndarray, found: Estimate | None = None
@@ -198,6 +234,8 @@ class _Teller:
                 f"{measure.definition} Counted on cells of scores: of these rows it lies in [{least:.6f}, {most:.6f}]."
             )
             measure = replace(measure, definition=about)
+        if self._one_sided(measure, s):
+            measure, low, high = one_sided(measure), np.nan, np.nan
         return self._given(measure, s, where, (value, low, high))
 
     def _given(self, measure: Measure, s: int, where: str, ends: tuple[float, float, float]) -> Record:

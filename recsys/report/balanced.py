@@ -11,7 +11,7 @@ from recsys import seed
 from recsys.metric import bootstrap
 from recsys.metric._sample import Sample
 from recsys.metric.compare import false_discovery
-from recsys.metric.fairness import p_values
+from recsys.metric.contrast import Contrast
 from recsys.report import _exposure
 from recsys.report._chart import Chart, Remark, SliceGroup
 from recsys.report._evaluation import Evaluation, Record, Report
@@ -20,6 +20,7 @@ from recsys.report._rows import Part, Rows, rows, splits
 from recsys.report._slices import crossed, merged
 from recsys.report._slicing import OTHER, Slicing, Slicings, slicings
 from recsys.report._statement import (
+    LEAST_CLASSES,
     LEVEL,
     adjusted,
     at_random,
@@ -27,6 +28,7 @@ from recsys.report._statement import (
     difference,
     from_rest,
     lift,
+    one_sided,
     record,
     together,
 )
@@ -140,7 +142,8 @@ class _Teller:
             if not measure.headline:
                 continue
             made.append(self._record(lift(measure), part, "overall", value_R - random_R))
-            smallest = bootstrap.detectable_difference(value_R, level=LEVEL)
+            counted = part.num_queries[measure.needs]
+            smallest = bootstrap.detectable_difference(value_R, num_queries=counted, level=LEVEL)
             made.append(self._record(detectable(measure), part, "overall", np.array([smallest])))
         return made
 
@@ -159,10 +162,15 @@ class _Teller:
 
     def by_grade(self, part: Part, cuts: Cuts) -> list[Record]:
         """Each grade as a class of its own."""
-        return [
-            self._record(measure, part, f"grade={g}", measure.metric(part.sample, self.weight_QR))
-            for g, measure in of_grades(cuts)
-        ]
+        made = []
+        for g, measure in of_grades(cuts):
+            assert part.sample.grade_N is not None
+            sides = (part.sample.select(chosen_N) for chosen_N in (part.sample.grade_N == g, part.sample.grade_N != g))
+            rarer = min(Part(side).num_queries["row"] for side in sides)
+            value_R = measure.metric(part.sample, self.weight_QR)
+            ends = bootstrap.interval(value_R, LEVEL, num_queries=rarer, scale=measure.scale)
+            made.append(replace(self._given(measure, part, f"grade={g}", ends), num_queries=rarer))
+        return made
 
     def by_slice(self, sample: Sample, cut: Slicing, min_queries: int) -> list[Record]:
         """Records of each slice, then of all slices together, then of the two ends where the slices have an order."""
@@ -174,12 +182,13 @@ class _Teller:
                 measure = replace(measure, definition=f"{measure.definition} Only items of the slice count as judged.")
             value_SR = np.stack([measure.metric(part.sample, self.weight_QR) for part in parts])
             for value, part, value_R in zip(cut.values, parts, value_SR, strict=True):
-                made.append(self._record(measure, part, f"{cut.column}={value}", value_R))
+                least = 0 if cut.axis == "label" else LEAST_CLASSES
+                made.append(self._record(measure, part, f"{cut.column}={value}", value_R, least))
                 if measure.pool == "judged" and measure.headline:
                     random_R = measure.metric(part.sample.random(), self.weight_QR[:, :1])
                     made.append(self._record(at_random(measure), part, f"{cut.column}={value}", random_R))
             if measure.better != "neither" and cut.axis != "label":
-                about = [part.num_queries[measure.needs] for part in parts]
+                about = [0 if _one_sided(measure, part) else part.num_queries[measure.needs] for part in parts]
                 counts = {"min_queries": min_queries, "num_queries": whole.num_queries[measure.needs]}
                 for said in together(measure, cut.values, value_SR, about, **counts):
                     part = whole if said.where is None else parts[said.where]
@@ -190,21 +199,20 @@ class _Teller:
 
     def apart(self, sample: Sample, cuts: tuple[Slicing, ...], min_queries: int) -> list[Record]:
         """Each slice less all other rows, and which of them differ under false-discovery control."""
-        tested: list[tuple[Measure, Part, str, np.ndarray, int]] = []
+        tested: list[tuple[Measure, Part, str, Contrast]] = []
         for cut in (c for c in cuts if c.axis in APART):
             (measure,) = (m for m in self.choice if m.name == DRAWN[cut.axis].format(k=self.k))
             for v, value in enumerate(cut.values):
                 own, rest = (Part(sample.select(chosen_N)) for chosen_N in (cut.value_N == v, cut.value_N != v))
-                smaller = min(side.num_queries[measure.needs] for side in (own, rest))
-                if smaller >= min_queries:
-                    less_R = measure.metric(own.sample, self.weight_QR) - measure.metric(rest.sample, self.weight_QR)
-                    tested.append((measure, own, f"{cut.column}={value}", less_R, smaller))
+                if min(side.num_queries[measure.needs] for side in (own, rest)) >= min_queries:
+                    values = (measure.metric(side.sample, self.weight_QR) for side in (own, rest))
+                    tested.append((measure, own, f"{cut.column}={value}", _contrast(measure, (own, rest), *values)))
         if not tested:
             return []
-        p_S = p_values(np.stack([t[3] for t in tested]), np.array([t[4] for t in tested]))
+        p_S = np.array([contrast.p for *_, contrast in tested])
         made = []
-        for (measure, part, where, less_R, _), p in zip(tested, false_discovery(p_S), strict=True):
-            made.append(self._record(from_rest(measure), part, where, less_R))
+        for (measure, part, where, contrast), p in zip(tested, false_discovery(p_S), strict=True):
+            made.append(self._given(from_rest(measure), part, where, contrast.interval(LEVEL)))
             made.append(self._given(adjusted(measure, len(tested)), part, where, (float(p), np.nan, np.nan)))
         return made
 
@@ -228,16 +236,23 @@ class _Teller:
             return []
         head, tail = cut.values.index("head"), cut.values.index("tail")
         both = min(parts[tail], parts[head], key=lambda part: part.num_queries[measure.needs])
-        made = [self._record(difference(measure), both, f"{cut.column}=tail vs head", value_SR[tail] - value_SR[head])]
+        sides, where = (parts[tail], parts[head]), f"{cut.column}=tail vs head"
+        ends = _contrast(measure, sides, value_SR[tail], value_SR[head]).interval(LEVEL)
+        made = [self._given(difference(measure), both, where, ends)]
         if measure.pool == "judged":
-            tail_R, head_R = (measure.metric(parts[s].sample.random(), self.weight_QR) for s in (tail, head))
-            random = difference(at_random(measure))
-            made.append(self._record(random, both, f"{cut.column}=tail vs head", tail_R - head_R))
+            random = at_random(measure)
+            randoms = (measure.metric(part.sample.random(), self.weight_QR) for part in sides)
+            ends = _contrast(random, sides, *randoms).interval(LEVEL)
+            made.append(self._given(difference(random), both, where, ends))
         return made
 
-    def _record(self, measure: Measure, part: Part, where: str, value_R: np.ndarray) -> Record:
+    def _record(
+        self, measure: Measure, part: Part, where: str, value_R: np.ndarray, least: int = LEAST_CLASSES
+    ) -> Record:
         num_queries = part.num_queries[measure.needs]
         ends = bootstrap.interval(value_R, LEVEL, num_queries=num_queries, scale=measure.scale)
+        if _one_sided(measure, part, least):
+            measure, ends = one_sided(measure), (ends[0], np.nan, np.nan)
         return self._given(measure, part, where, ends)
 
     def _given(self, measure: Measure, part: Part, where: str, ends: tuple[float, float, float]) -> Record:
@@ -250,3 +265,14 @@ class _Teller:
             num_queries=part.num_queries[measure.needs],
             num_pairs=part.num_pairs,
         )
+
+
+def _contrast(measure: Measure, sides: tuple[Part, Part], own_R: np.ndarray, rest_R: np.ndarray) -> Contrast:
+    """The first part less the second, by the queries that count in each."""
+    own, rest = (side.num_queries[measure.needs] for side in sides)
+    return Contrast(own_R=own_R, rest_R=rest_R, num_queries=(own, rest), size=(own, rest), scale=measure.scale)
+
+
+def _one_sided(measure: Measure, part: Part, least: int = LEAST_CLASSES) -> bool:
+    """A loss among rows of nearly one class: what the other class would cost is not seen."""
+    return measure.pool == "probability" and part.num_queries["classes"] < least

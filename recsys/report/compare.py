@@ -210,7 +210,8 @@ class _Teller:
 
     def _less(self, measure: Measure, part: Part, other: str, value_R: np.ndarray, where: str = "overall") -> Record:
         about = f"{DIFFERENCE.format(other=other)} {measure.definition}"
-        return self._record(f"difference {measure.name} vs {other}", about, part, measure, value_R, where=where)
+        name = f"difference {measure.name} vs {other}"
+        return self._record(name, about, part, measure, value_R, scale="paired", where=where)
 
     def _p(self, difference_SQ: list[np.ndarray]) -> np.ndarray:
         hash_Q = seed.hash_ids(self.both.ours.query_ids, seed.seed(self.evaluation.seed, "report", "flips"))

@@ -21,11 +21,12 @@ RATES = {
     "per unit": "Positives per unit: mean over the units that were observed.",
 }
 DELTA = "Its error is that of independent units, by the delta method (Deng, Knoblich & Lu, 2018)."
-PLAIN = "Arm less control. For one look at a size fixed beforehand. " + DELTA
-RELATIVE = "Arm / control - 1, by the delta method. For one look at a size fixed beforehand."
+ALIKE = "Where fewer than 20 units of an arm differ from most, its error is at least what it would be with equal arms."
+PLAIN = f"Arm less control. For one look at a size fixed beforehand. {DELTA} {ALIKE}"
+RELATIVE = f"Arm / control - 1, by the delta method. For one look at a size fixed beforehand. {ALIKE}"
 VALID = (
     "Arm less control, with an interval that holds at every look at once: normal-mixture confidence sequence (mixture "
-    "SPRT; Johari et al., 2017), narrowest at {planned:,} units."
+    "SPRT; Johari et al., 2017), narrowest at {planned:,} units. " + ALIKE
 )
 ADJUSTED = (
     "Arm less control, less what the covariate '{name}' explains (CUPED; Deng et al., 2013): {kept:.0%} of the "
@@ -145,6 +146,8 @@ class _Teller:
         low, high = estimate.interval(LEVEL) if ends is None else ends
         if not sum(self.rows.num_positive(name) for name in arms):
             about, low, high = f"No {self.target} was seen, so there is no interval. {about}", np.nan, np.nan
+        elif np.isfinite(estimate.value) and not np.isfinite(low):
+            about = f"No interval: the units are too few, or none differs from another. {about}"
         return self._record(metric, about, arms, *(v if np.isfinite(v) else None for v in (estimate.value, low, high)))
 
     def count(self, metric: str, about: str, value: float) -> Record:

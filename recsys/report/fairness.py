@@ -3,7 +3,7 @@
 Shapes: N labelled rows, G groups of a column, Q queries, R weightings of the queries (column 0: the estimate).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from recsys import seed
 from recsys.metric import bootstrap, fairness, group, ranking, threshold
 from recsys.metric._sample import Metric
 from recsys.metric.compare import false_discovery
+from recsys.metric.contrast import Contrast, Parity
 from recsys.report._chart import Chart, Figure, Row, Table
 from recsys.report._evaluation import Evaluation, Record, Report
 from recsys.report._exposure import grouped
@@ -54,10 +55,11 @@ class Told:
     column: str
     values: list[str]
     value_GR: np.ndarray
-    difference_GR: np.ndarray
+    apart_G: Sequence[Contrast | Parity]  # each beside all other groups, or beside what it should be
     num_queries_G: np.ndarray  # that count in the group
-    num_smaller_G: np.ndarray  # in the smaller side of the comparison
     num_pairs_G: np.ndarray
+    least_G: np.ndarray  # standard error that is certainly reached
+    size_G: np.ndarray  # what the variance of a group falls with
     scale: str
 
 
@@ -92,7 +94,7 @@ class Fairness(Report):
         made: list[Record] = []
         for target in evaluation.targets:
             told = list(self._told(evaluation, target))
-            p = [fairness.p_values(t.difference_GR, t.num_smaller_G) for t in told]
+            p = [np.array([apart.p for apart in t.apart_G]) for t in told]
             adjusted = np.split(false_discovery(np.concatenate([*p, np.zeros(0)])), np.cumsum([len(x) for x in p]))
             for one, adjusted_G in zip(told, adjusted, strict=False):
                 made += self._records(evaluation, target, one, adjusted_G)
@@ -123,9 +125,10 @@ class Fairness(Report):
         if len(item_T) == 0 or codes is None:
             return
         values, group_I = codes
-        ratio_GR = fairness.exposure_ratio(
-            query_T, group_I[item_T], np.bincount(group_I, minlength=len(values)), self._weights(evaluation, query_ids)
-        )
+        size_G = np.bincount(group_I, minlength=len(values))
+        ratio_GR = fairness.exposure_ratio(query_T, group_I[item_T], size_G, self._weights(evaluation, query_ids))
+        share_G = size_G / size_G.sum()
+        due_G = (1 - share_G) / (share_G * len(item_T))  # of places that each show the group by chance
         yield Told(
             name="exposure_ratio",
             definition=f"Share of the first {self.k} places over the share of the catalogue: exposure parity is 1 "
@@ -133,10 +136,14 @@ class Fairness(Report):
             column=cut.column,
             values=values,
             value_GR=ratio_GR,
-            difference_GR=ratio_GR - 1,
+            apart_G=[
+                Parity(own_R=own_R, number=1.0, smaller=len(query_ids), due=float(due))
+                for own_R, due in zip(ratio_GR, due_G, strict=True)
+            ],
             num_queries_G=np.full(len(values), len(query_ids)),
-            num_smaller_G=np.full(len(values), len(query_ids)),
             num_pairs_G=np.bincount(group_I[item_T], minlength=len(values)),
+            least_G=np.zeros(len(values)),
+            size_G=size_G,
             scale="log",
         )
 
@@ -168,26 +175,40 @@ class Fairness(Report):
             )
 
         for g, value in enumerate(told.values):
-            queries, smaller, pairs = told.num_queries_G[g], int(told.num_smaller_G[g]), told.num_pairs_G[g]
-            own = bootstrap.interval(told.value_GR[g], LEVEL, num_queries=int(queries), scale=told.scale)
+            queries, pairs, apart = told.num_queries_G[g], told.num_pairs_G[g], told.apart_G[g]
+            own = bootstrap.interval(
+                told.value_GR[g],
+                LEVEL,
+                num_queries=int(queries),
+                scale=told.scale,
+                least_error=float(told.least_G[g]),
+            )
             record(told.name, told.definition, value, own, queries, pairs)
-            apart = bootstrap.interval(told.difference_GR[g], LEVEL, num_queries=smaller)
             about = f"The group less {against}, both under the same resampling. {told.definition}"
-            record(f"difference {told.name}", about, value, apart, smaller, pairs)
+            record(f"difference {told.name}", about, value, apart.interval(LEVEL), apart.smaller, pairs)
             tested = (
-                "p of that difference, two-sided, Student's t over resampled queries, adjusted for all groups, columns "
-                "and criteria of the target (Benjamini & Hochberg, 1995): if all up to "
+                "p of that difference, two-sided, Student's t over resampled queries (a side that varies less than "
+                "half as much as it would without a difference is given that variance), adjusted for all groups, "
+                "columns and criteria of the target (Benjamini & Hochberg, 1995): if all up to "
                 f"{self.level:g} are called different, "
                 f"at most that share of the calls is expected to be wrong. {told.definition}"
             )
-            record(f"adjusted p {told.name}", tested, value, (adjusted_G[g], np.nan, np.nan), smaller, pairs)
-        found = group.extremes(told.value_GR, LEVEL)
+            record(f"adjusted p {told.name}", tested, value, (adjusted_G[g], np.nan, np.nan), apart.smaller, pairs)
+        found = group.extremes(
+            told.value_GR,
+            LEVEL,
+            num_queries_S=told.num_queries_G.tolist(),
+            size_S=told.size_G.tolist(),
+            scale=told.scale,
+            better="higher",
+        )
         if found is not None:
             names = (
-                f"Highest, '{told.values[found.best]}', less lowest, '{told.values[found.worst]}'; the interval holds "
+                f"Highest, '{told.values[found.best]}', less lowest, '{told.values[found.worst]}'; the interval "
+                "allows for that they were picked (Bonferroni over all pairs of groups). "
             )
             gap = (found.gap, found.gap_low, found.gap_high)
-            about = f"{names}although they were picked. {told.definition}"
+            about = f"{names}{told.definition}"
             record(f"gap {told.name}", about, "*", gap, told.num_queries_G.min(), told.num_pairs_G.sum())
         return made
 
@@ -223,7 +244,7 @@ def _criteria(at: float, positive: str) -> list[Criterion]:
         Criterion(
             name="auc",
             metric=ranking.auc,
-            needs="row",
+            needs="classes",
             scale="logit",
             definition="Probability that a positive row of the group scores above a negative one of the group.",
         ),
@@ -258,19 +279,32 @@ def _compared(part: Rows, cut: Slicing, criterion: Criterion, weight_QR: np.ndar
     value_GR, rest_GR = (
         np.stack([criterion.metric(side.sample, weight_QR) for side in sides]) for sides in (own, rest)
     )
+    known = criterion.name == "calibration_difference"
+    least_G = np.array([fairness.least_error(side.sample) if known else 0.0 for side in own])
     num_own_G, num_rest_G = (np.array([s.num_queries[criterion.needs] for s in sides]) for sides in (own, rest))
+    sizes = zip(num_own_G.tolist(), num_rest_G.tolist(), strict=True)
+    if criterion.needs == "row":  # a mean over observations
+        sizes = ((_observed(a), _observed(b)) for a, b in zip(own, rest, strict=True))
     return Told(
         name=criterion.name,
         definition=criterion.definition,
         column=cut.column,
         values=list(cut.values),
         value_GR=value_GR,
-        difference_GR=value_GR - rest_GR,
+        apart_G=[
+            Contrast(own_R=own_R, rest_R=rest_R, num_queries=(int(a), int(b)), size=size, scale=criterion.scale)
+            for own_R, rest_R, a, b, size in zip(value_GR, rest_GR, num_own_G, num_rest_G, sizes, strict=True)
+        ],
         num_queries_G=num_own_G,
-        num_smaller_G=np.minimum(num_own_G, num_rest_G),
         num_pairs_G=np.array([side.num_pairs for side in own]),
+        least_G=least_G,
+        size_G=num_own_G,
         scale=criterion.scale,
     )
+
+
+def _observed(part: Part) -> float:
+    return float(part.sample.weight_N.sum())
 
 
 def _tables(target: str, records: list[Record], level: float) -> Iterator[Table]:

@@ -17,6 +17,7 @@ from recsys.report._evaluation import Evaluation, Other, Record, Report
 from recsys.report._logged import POLICIES, Logged, logged
 
 LEVEL = 0.95
+LEAST_SEEN = 5  # rewards, and decisions without one, among those that the policy could have made
 TARGETS = ("click", "purchase")
 UNITS = "num_queries counts the units that are resampled, num_pairs the impressions."
 DIAGNOSES = {
@@ -104,6 +105,13 @@ class Policy(Report):
         return made
 
 
+def _unseen(seen: int, target: str) -> str:
+    return (
+        f"No interval: of the logged impressions that this policy could have made, {seen} have a {target} (or have "
+        f"none, where that is rarer); {LEAST_SEEN} are needed to see how it varies."
+    )
+
+
 def _tested(log: Logged) -> Logged:
     queries = log.evaluation.queries
     tested = {
@@ -164,14 +172,18 @@ class _Teller:
             value_R = estimator(log, weight_UR)
             if name == DIRECT:
                 value_R = value_R[:1]
-            made.append(self._estimate(name, about, log, value_R, why, scale=scale, rewarded=overlap.num_rewarded))
+            made.append(self._estimate(name, about, log, value_R, why, scale=scale, seen=overlap.scarcer))
             if name == MAIN and self.policy != "logging":
                 less = f"{about} Less the logged rate, paired."
-                made.append(self._estimate(f"{name} less logging", less, log, value_R - rate_R, why))
+                made.append(
+                    self._estimate(f"{name} less logging", less, log, value_R - rate_R, why, seen=overlap.scarcer)
+                )
             if name == MAIN and self.reference is not None:
-                made += self._against(self.reference, about, log, value_R, why)
+                made += self._against(self.reference, about, log, value_R, why, overlap.scarcer)
         error = policy.snips_error(log)
         about = "Standard error of SNIPS by the delta method: numerator and denominator vary together."
+        if not why and overlap.scarcer < LEAST_SEEN:
+            about, error = f"{_unseen(overlap.scarcer, self.target)} {about}", None
         made.append(self._record("snips standard error", about, log, None if why else error))
         return made + self._by_position(log, weight_UR)
 
@@ -196,7 +208,9 @@ class _Teller:
         }
         return [self._record(name, DIAGNOSES[name], log, value) for name, value in values.items()]
 
-    def _against(self, other: Other, about: str, log: Log, value_R: np.ndarray, why: str | None) -> list[Record]:
+    def _against(
+        self, other: Other, about: str, log: Log, value_R: np.ndarray, why: str | None, seen: int
+    ) -> list[Record]:
         """The estimate less the rate on a log that the policy itself made: two logs, resampled apart."""
         setting, name = self.setting, other.run
         elsewhere = replace(self.rows.evaluation, impressions=other.impressions, seed=seed.seed(self.rows.salt, name))
@@ -208,10 +222,10 @@ class _Teller:
         less = (
             f"{about} Less the rate in the log of {name}, which the policy itself made; the logs are resampled apart."
         )
-        num = float(theirs.reward_N.sum())
+        theirs_seen = int(min((theirs.reward_N != 0).sum(), (theirs.reward_N == 0).sum()))
         return [
-            self._estimate(f"rate of {name}", told, log, rate_R, None, scale="logit", rewarded=int(num)),
-            self._estimate(f"{MAIN} less {name}", less, log, value_R - rate_R, why),
+            self._estimate(f"rate of {name}", told, log, rate_R, None, scale="logit", seen=theirs_seen),
+            self._estimate(f"{MAIN} less {name}", less, log, value_R - rate_R, why, seen=min(seen, theirs_seen)),
         ]
 
     def _by_position(self, log: Log, weight_UR: np.ndarray) -> list[Record]:
@@ -225,8 +239,8 @@ class _Teller:
             name = "effective sample size"
             made.append(self._record(name, DIAGNOSES[name], part, overlap.effective, where=where))
             scale, about = ESTIMATES[MAIN]
-            value_R, rewarded = policy.snips(part, weight_UR), overlap.num_rewarded
-            made.append(self._estimate(MAIN, about, part, value_R, why, scale=scale, rewarded=rewarded, where=where))
+            value_R, seen = policy.snips(part, weight_UR), overlap.scarcer
+            made.append(self._estimate(MAIN, about, part, value_R, why, scale=scale, seen=seen, where=where))
         return made
 
     def _weights(self, rows: Logged) -> np.ndarray:
@@ -241,8 +255,8 @@ class _Teller:
         value_R: np.ndarray,
         why: str | None,
         *,
+        seen: int,
         scale: str = "linear",
-        rewarded: int = 1,
         where: str = "overall",
     ) -> Record:
         """A value with its interval, or None and the reason in the definition."""
@@ -250,8 +264,8 @@ class _Teller:
             return self._record(name, f"Not concluded: {why}. {about}", log, None, where=where)
         num_units = len(np.unique(log.unit_N))
         value, low, high = bootstrap.interval(value_R, LEVEL, num_queries=num_units, scale=scale)
-        if not rewarded:
-            about, low, high = f"No {self.target} was seen, so there is no interval. {about}", np.nan, np.nan
+        if seen < LEAST_SEEN:
+            about, low, high = f"{_unseen(seen, self.target)} {about}", np.nan, np.nan
         return self._record(name, about, log, value, low, high, where=where)
 
     def _record(

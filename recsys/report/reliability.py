@@ -9,10 +9,12 @@ import numpy as np
 
 from recsys import seed
 from recsys.metric import bootstrap, cumulative, decomposition, reliability, smooth
+from recsys.metric._query_mean import rarer_class
 from recsys.metric._sample import Metric, Sample
 from recsys.report._chart import Chart, ReliabilityDiagram
 from recsys.report._evaluation import Evaluation, Record, Report
 from recsys.report._rows import Part, Rows, rows
+from recsys.report._statement import LEAST_CLASSES, ONE_SIDED
 
 LEVEL = 0.95
 COLUMNS = ("uncalibrated", "probability")  # before, after
@@ -73,14 +75,16 @@ class Reliability(Report):
 
     def told(self, before: Sample, after: Sample, weight_QR: np.ndarray, behind: Behind) -> list[Record]:
         """The records of the same rows with the probabilities before and after calibration."""
-        made = []
+        made, one_sided = [], rarer_class(before) < LEAST_CLASSES
         for name, (metric, scale, definition) in self._metrics().items():
             before_R, after_R = metric(before, weight_QR), metric(after, weight_QR)
             for metric_name, about, value_R, shape in (
                 (name, f"After calibration. {definition}", after_R, scale),
                 (f"{name} uncalibrated", f"Before calibration, sigmoid(score). {definition}", before_R, scale),
-                (f"{name} change", f"After less before, paired. {definition}", after_R - before_R, "linear"),
+                (f"{name} change", f"After less before, paired. {definition}", after_R - before_R, "paired"),
             ):
+                if one_sided:  # and nothing to resample
+                    about, value_R = f"{ONE_SIDED} {about}", value_R[:1]
                 made.append(_record(behind, metric_name, f"{about}{behind.note}", value_R, shape))
         return made
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 from scipy.special import expit
-from scipy.stats import poisson, ttest_1samp
+from scipy.stats import binomtest, nct, poisson, t, ttest_1samp
 
 from recsys.metric import bootstrap, ranking
-from recsys.metric.bootstrap import detectable_difference, interval, poisson_weights, simultaneous
+from recsys.metric.bootstrap import detectable_difference, difference, interval, poisson_weights
 from tests.metric import samples
 
 IDS = [f"query {q}" for q in range(400)]
@@ -82,11 +82,51 @@ def test_what_cannot_be_known_is_not_known():
     assert math.isnan(high)
     assert math.isnan(interval(np.array([0.5, 0.4, 0.6]), 0.95, num_queries=1)[1])
     assert math.isnan(interval(np.full(9, np.nan), 0.95)[0])
-    assert math.isnan(detectable_difference(np.array([0.5])))
+    assert math.isnan(detectable_difference(np.array([0.5]), num_queries=9))
 
 
-def test_no_spread_has_no_width():
-    assert interval(np.full(100, 0.5), 0.95, num_queries=30, scale="logit") == pytest.approx((0.5, 0.5, 0.5))
+def test_no_spread_is_no_certainty():
+    for num in (2, 20, 50):
+        bounds = binomtest(0, num).proportion_ci(0.95, "exact")
+        assert interval(np.zeros(99), 0.95, num_queries=num, scale="logit") == pytest.approx((0, 0, bounds.high))
+        assert interval(np.ones(99), 0.95, num_queries=num, scale="logit") == pytest.approx((1, 1 - bounds.high, 1))
+        low, high = 0.3 * (1 - bounds.high), 0.3 + 0.7 * bounds.high
+        assert interval(np.full(99, 0.3), 0.95, num_queries=num, scale="logit") == pytest.approx((0.3, low, high))
+        for scale in ("linear", "log", "paired"):
+            assert np.isnan(interval(np.full(99, 0.3), 0.95, num_queries=num, scale=scale)[1:]).all()
+        assert math.isnan(interval(np.zeros(99), 0.95, num_queries=num)[1])
+        assert interval(np.zeros(99), 0.95, num_queries=num, scale="paired") == (0, 0, 0)  # both are one
+        assert math.isnan(detectable_difference(np.ones(99), num_queries=num))
+    assert interval(np.zeros(99), 0.95, num_queries=20, scale="logit", least_error=0.1)[2] > 0.2
+
+
+def test_rare_events_are_not_taken_for_none():
+    """Shares of 50 queries at which something happens in 2 %: in a third of the samples it never does."""
+    rng, held, never = np.random.default_rng(5), 0, 0
+    for trial in range(150):
+        value_Q = (rng.random(50) < 0.02).astype(float)
+        _, low, high = interval(
+            means(value_Q, poisson_weights(IDS[:50], 60, trial)), 0.95, num_queries=50, scale="logit"
+        )
+        never += value_Q.max() == 0
+        held += low <= 0.02 <= high
+    assert never > 35
+    assert held / 150 >= 0.95
+
+
+def test_a_side_without_spread_brings_its_own_doubt():
+    weight_QR = poisson_weights(IDS, 400, 2)
+    value_R = means(np.random.default_rng(1).random(400), weight_QR)
+    sides = {"num_queries": (20, 400), "scale": "logit"}
+    value, low, high = difference(np.zeros(401), value_R, 0.95, **sides)
+    half = bootstrap.reach(0.95, 20) * bootstrap.standard_error(value_R)
+    top = interval(np.zeros(401), 0.95, num_queries=20, scale="logit")[2]
+    assert (value, low, high) == pytest.approx((-value_R[0], -value_R[0] - half, -value_R[0] + math.hypot(half, top)))
+    turned = difference(value_R, np.zeros(401), 0.95, num_queries=(400, 20), scale="logit")
+    assert turned == pytest.approx((-value, -high, -low))
+    assert math.isnan(difference(np.zeros(401), value_R, 0.95, num_queries=(20, 400), scale="linear")[1])
+    _, low, high = difference(np.ones(401), np.ones(401), 0.95, **sides)  # alike, but nothing says by how much
+    assert low < -0.15 < 0 < high < 0.01 + (1 - 0.025 ** (1 / 400))
 
 
 def test_auc_intervals_hold_the_truth():
@@ -112,25 +152,13 @@ def test_auc_intervals_hold_the_truth():
     assert 0.91 <= held / num_shops <= 0.985  # 95 % and 2.5 standard errors of this simulation below
 
 
-def test_simultaneous_intervals_hold_all_at_once():
-    rng = np.random.default_rng(4)
-    all_held = first_held = 0
-    for trial in range(150):
-        value_QS = rng.normal(0, 1, (80, 6))
-        weight_QR = poisson_weights(IDS[:80], 200, trial)
-        value_SR = np.stack([means(value_Q, weight_QR) for value_Q in value_QS.T])
-        _, low_S, high_S = simultaneous(value_SR, 0.95)
-        all_held += bool(((low_S <= 0) & (high_S >= 0)).all())
-        first_held += low_S[0] <= 0 <= high_S[0]
-    assert 0.88 <= all_held / 150 <= 0.985
-    assert first_held > all_held
-
-
-def test_an_unknown_slice_does_not_widen_the_others():
-    value_SR = np.stack([np.r_[0.5, np.random.default_rng(1).normal(0.5, 0.1, 99)], np.full(100, np.nan)])
-    alone, both = simultaneous(value_SR[:1], 0.95), simultaneous(value_SR, 0.95)
-    assert both[1][0] == alone[1][0]
-    assert math.isnan(both[1][1])
+@pytest.mark.parametrize("num", [3, 5, 10, 20, 1000])
+def test_the_detectable_difference_has_its_power_with_few_queries_too(num):
+    """A true difference of d has noncentrality d over Student's error, sqrt(n / (n - 1)) of that of the replicates."""
+    value_R = np.r_[0.5, np.random.default_rng(num).normal(0.5, 0.1, 200)]
+    effect = detectable_difference(value_R, num_queries=num)
+    noncentrality = effect / (bootstrap.standard_error(value_R) * math.sqrt(num / (num - 1)))
+    assert nct.sf(t.ppf(0.975, num - 1), num - 1, noncentrality) == pytest.approx(0.8, abs=1e-4)
 
 
 def test_the_detectable_difference_is_detected_with_its_power():
@@ -139,9 +167,9 @@ def test_the_detectable_difference_is_detected_with_its_power():
     shared = rng.normal(0, 1, (2000, count)) * math.sqrt(correlation)
     one, other = (shared + rng.normal(0, 1, (2000, count)) * math.sqrt(1 - correlation) for _ in range(2))
     value_R = means(one[0] / one[0].std(ddof=1), poisson_weights(IDS[:count], 4000, 1))
-    effect = detectable_difference(value_R, correlation=correlation)
-    assert effect == pytest.approx(2.8016 * bootstrap.standard_error(value_R), rel=1e-4)
+    effect = detectable_difference(value_R, num_queries=count, correlation=correlation)
+    assert effect == pytest.approx(2.8016 * bootstrap.standard_error(value_R), rel=0.02)
     found = (ttest_1samp(other + effect - one, 0, axis=1).pvalue < 0.05).mean()
     assert found == pytest.approx(0.8, abs=0.04)
     with pytest.raises(ValueError, match="correlation=2"):
-        detectable_difference(value_R, correlation=2)
+        detectable_difference(value_R, num_queries=count, correlation=2)

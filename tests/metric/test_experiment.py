@@ -147,3 +147,60 @@ def test_edges():
         experiment.always_valid(Estimate(value=0, error=1), num_units=5, planned_units=0, level=0.95)
     with pytest.raises(ValueError, match=r"num_units=\[0, 0\]"):
         experiment.sample_ratio([0, 0], [1, 1])
+
+
+def test_an_arm_in_which_nothing_happened_is_not_certain():
+    """0 of 50 units against 100 of 5,000: so would one in three experiments with equal arms look."""
+    small = Arm(amount_U=np.zeros(50), chance_U=np.ones(50))
+    large = Arm(amount_U=np.r_[np.ones(100), np.zeros(4900)], chance_U=np.ones(5000))
+    made = experiment.difference(small, large)
+    assert made.error == pytest.approx(math.sqrt(100 / 5050 * 4950 / 5050 / 50), rel=0.01)  # of the pooled rate
+    low, high = made.interval(0.95)
+    assert low < 0 < high
+    low, high = experiment.always_valid(made, num_units=5050, planned_units=10_000, level=0.95)
+    assert low < 0 < high
+    assert experiment.relative_difference(small, large).interval(0.95)[1] > 0
+    before = np.random.default_rng(1).random(5050)
+    arms = [
+        Arm(amount_U=a.amount_U, chance_U=a.chance_U, covariate_U=x)
+        for a, x in zip((small, large), np.split(before, [50]), strict=True)
+    ]
+    assert experiment.cuped(*arms).difference.interval(0.95)[1] > 0
+    many = Arm(amount_U=np.zeros(5000), chance_U=np.ones(5000))
+    assert experiment.difference(many, large).interval(0.95)[1] < 0  # here 100 were due
+    assert np.isnan(experiment.ratio(small).interval(0.95)).all()
+    assert np.isnan(experiment.difference(small, many).interval(0.95)).all()
+    assert np.isnan(
+        experiment.always_valid(Estimate(value=0.0, error=0.0), num_units=9, planned_units=9, level=0.9)
+    ).all()
+
+
+def test_arms_of_rare_events_are_seldom_called_different():
+    """Equal arms of 1:100, where 1 or 5 units of the small one should have an event."""
+    rng = np.random.default_rng(3)
+    for expected in (1, 5):
+        called = 0
+        for _ in range(120):
+            arms = [
+                Arm(amount_U=(rng.random(num) < expected / 50).astype(float), chance_U=np.ones(num))
+                for num in (50, 5000)
+            ]
+            low, high = experiment.difference(*arms).interval(0.95)
+            called += not low <= 0 <= high
+        assert called / 120 <= 0.07
+
+
+@pytest.mark.parametrize("num", [5, 10])
+def test_one_look_holds_with_few_units(num):
+    value_TAU = np.random.default_rng(num).normal(size=(500, 2, num))
+    held, low, high = 0, math.nan, math.nan
+    for value_AU in value_TAU:
+        made = experiment.difference(*(Arm(amount_U=value_U, chance_U=np.ones(num)) for value_U in value_AU))
+        low, high = made.interval(0.95)
+        held += low <= 0 <= high
+    assert abs(held / 500 - 0.95) < 0.03
+    peer = ttest_ind(*value_AU, equal_var=False).confidence_interval(0.95)  # pyright: ignore
+    assert (low, high) == pytest.approx((peer.low, peer.high))
+    always = experiment.always_valid(made, num_units=2 * num, planned_units=2 * num, level=0.95)
+    assert always[0] <= low
+    assert high <= always[1]

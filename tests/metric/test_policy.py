@@ -75,7 +75,7 @@ def test_by_hand():
     assert policy.snips(given, ones)[0] == pytest.approx(4.5 / 6.5)
     found = policy.overlap(given)
     assert found.effective == pytest.approx(6.5**2 / (0.25 + 4 + 16))
-    assert (found.largest, found.num, found.num_rewarded) == (4.0, 4, 2)
+    assert (found.largest, found.num, found.scarcer) == (4.0, 4, 1)
     assert found.largest_share == pytest.approx(4 / 6.5)
     assert found.mean_weight == pytest.approx(6.5 / 4)
     residual = np.array([0.5, 2, 4, 0]) * (np.array([1, 0, 1, 0]) - 4.5 / 6.5)

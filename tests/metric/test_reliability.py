@@ -171,10 +171,12 @@ def test_bins_tell_what_a_diagram_needs():
 
 
 def test_a_bin_of_one_class_is_not_called_certain():
-    sample = rows([0.3] * 20, [0] * 20)
-    table = reliability.bins(sample, poisson_weights(["a"], 50, 1))
-    expected = binomtest(0, 20).proportion_ci(0.95, method="wilson")
-    same([table.low_B[0], table.high_B[0]], [expected.low, expected.high], 1e-9)
+    apart = samples.make(list(range(20)), [0] * 20, [0] * 20, probability=[0.3] * 20)
+    for sample, num in ((apart, 20), (rows([0.3] * 20, [0] * 20), 1)):  # as many observations as queries
+        table = reliability.bins(sample, poisson_weights([str(q) for q in range(sample.num_queries)], 50, 1))
+        expected = binomtest(0, num).proportion_ci(0.95, method="wilson")
+        same([table.low_B[0], table.high_B[0]], [expected.low, expected.high], 1e-9)
+        assert table.num_queries == num
 
 
 def test_a_bin_of_unlike_queries_is_wider_than_independent_rows():

@@ -101,7 +101,7 @@ def test_small_groups_are_merged_or_left_out(shop):
     rare = ["x" if i < 2 else "y" if i < 5 else "z" for i in range(shop.queries.num_rows)]
     cut = replace(shop, queries=shop.queries.append_column("age", pa.array(rare)))
     slices = {r.slice for r in fair(columns=["age"], min_queries=3).records(cut)}
-    assert slices == {"age=z", "age=small groups together", "age=*"}
+    assert slices == {"age=z", "age=small groups together"}  # three queries have no standard error, hence no gap
     assert fair(columns=["age"], min_queries=50).records(cut) == []
 
 

@@ -106,6 +106,29 @@ def test_a_single_query_is_not_believed():
     assert lead == "Relevance probabilities cannot be judged yet:"
 
 
+def test_one_query_with_thousands_of_labels_is_not_believed():
+    shop = evaluation(num_queries=1, num_items=2000, judged=1500, learned=False)
+    diagrams = reliability().charts(shop)
+    (lead, rest), *_ = sentences(shop, [], diagrams)
+    assert (lead, rest) == (
+        "Relevance probabilities cannot be judged yet:",
+        "1 labelled query, and labels of one query may be alike.",
+    )
+    assert isinstance(diagrams[1], ReliabilityDiagram)
+    bins = diagrams[1].bins
+    assert bins.num_queries == 1
+    assert bins.num_queries_B.sum() > 5  # the same query in every bin
+    assert (bins.high_B - bins.low_B).min() > 0.6  # Wilson's of one query, not of its hundreds of rows
+
+
+def test_losses_of_nearly_one_class_have_no_interval(shop):
+    rare = pc.if_else(pc.equal(shop.calibrated["query_id"], "q0000"), shop.calibrated["label"], 0.0)
+    place = shop.calibrated.column_names.index("label")
+    records = reliability().records(replace(shop, calibrated=shop.calibrated.set_column(place, "label", rare)))
+    assert all(r.low is None and r.definition.startswith("No interval: fewer than 5 queries") for r in records)
+    assert {r.value is None for r in records if r.metric == "log_loss"} == {False}
+
+
 @pytest.mark.parametrize(("field", "value"), [("num_bins", 1), ("num_bins", 101), ("num_replicates", 19)])
 def test_wrong_values_are_named(field, value):
     with pytest.raises(ValueError, match=rf"report\.reliability\.{field}={value} "):
