@@ -6,15 +6,12 @@ happens (Kleinberg et al., 2017): none of them is fairness by itself. Shapes: N 
 G groups, R weightings of the queries.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.stats import t
 
 from recsys.metric._query_mean import QueryMean, by_observations, sum_by_query
 from recsys.metric._sample import Metric, Sample
 from recsys.metric.bootstrap import standard_error
-from recsys.metric.compare import false_discovery
 
 
 def selection_rate(threshold: float) -> Metric:
@@ -46,20 +43,6 @@ def exposure_ratio(query_T: np.ndarray, group_T: np.ndarray, size_G: np.ndarray,
 
 
 ROUNDING = 1e-12  # a standard error up to here is none
-
-
-@dataclass(frozen=True, kw_only=True)
-class Differences:
-    """How far each group lies from all other rows together, and which of these distances are no accident."""
-
-    value_GR: np.ndarray  # group less rest
-    adjusted_G: np.ndarray  # adjusted p-value: Student's t over resampled queries, then Benjamini & Hochberg (1995)
-
-
-def differences(group_GR: np.ndarray, rest_GR: np.ndarray, num_queries_G: np.ndarray) -> Differences:
-    """Group less rest under the same weights. `num_queries_G` have a part in the smaller side of each comparison."""
-    value_GR = group_GR - rest_GR
-    return Differences(value_GR=value_GR, adjusted_G=false_discovery(p_values(value_GR, num_queries_G)))
 
 
 def p_values(value_GR: np.ndarray, num_queries_G: np.ndarray) -> np.ndarray:

@@ -17,50 +17,17 @@ from recsys.report._statement import LEVEL, at_random, detectable, difference, l
 
 COUNTED = {"row": "queries", "gain": "gaining", "positive": "positive", "both": "both"}
 RANDOM = ("ndcg", "mrr", "recall")
-FURTHER = (  # name, needs, pool, scale, better, definition
-    (
-        "map",
-        "positive",
-        "judged",
-        "logit",
-        "higher",
-        "Average precision within a query, mean over those with a positive.",
-    ),
-    (
-        "gauc_by_positives",
-        "both",
-        "judged",
-        "logit",
-        "higher",
-        "AUC within a query, averaged by its positives; queries of one class do not count.",
-    ),
-    ("gauc_unweighted", "both", "judged", "logit", "higher", "AUC within a query, mean over queries of both classes."),
-    (
-        "average_precision",
-        "row",
-        "judged",
-        "logit",
-        "higher",
-        "Area under precision and recall by steps (average precision over all rows); a random order has the share of "
-        "positives.",
-    ),
-    ("ks", "row", "judged", "logit", "higher", "Largest distance of the score distributions of the two classes."),
-    (
-        "normalised_entropy",
-        "row",
-        "probability",
-        "log",
-        "lower",
-        "Log-loss over that of always stating the share of positives (He et al., 2014); 1 says nothing.",
-    ),
-    (
-        "calibration_ratio",
-        "row",
-        "rate",
-        "log",
-        "neither",
-        "Sum of probabilities over number of positives: 1 is right, 2 promises twice what happens.",
-    ),
+SAME = (  # names that the measures of a report have in a state too
+    *("mrr", "auc", "gauc", "log_loss", "brier", "ece", "mean_probability", "positive_rate"),
+    *("map", "gauc_by_positives", "gauc_unweighted", "average_precision", "ks", "normalised_entropy"),
+)
+RATIO = Measure(
+    name="calibration_ratio",
+    definition="Sum of probabilities over number of positives: 1 is right, 2 promises twice what happens.",
+    needs="row",
+    pool="rate",
+    scale="log",
+    better="neither",
 )
 
 
@@ -112,17 +79,10 @@ def records(state: State, *, target: str, split: str, gain: str, num_replicates:
 
 def known(k: int, gain: str) -> list[tuple[Measure, str]]:
     """Measures of a state and the name it has there."""
-    names = {f"ndcg@{k}": "ndcg", f"recall@{k}": "recall"}
-    names |= {n: n for n in ("mrr", "auc", "gauc", "log_loss", "brier", "ece", "mean_probability", "positive_rate")}
-    names |= {f"precision@{k}": "precision", f"hit_rate@{k}": "hit_rate"} | {name: name for name, *_ in FURTHER}
+    names = {f"{name}@{k}": name for name in ("ndcg", "recall", "precision", "hit_rate")}
+    names |= {name: name for name in SAME}
     named: dict[str, Measure] = {measure.name: measure for measure in measures(k, gain)}
-    found = [(named[name], inside) for name, inside in names.items() if name in named]
-    for name, needs, pool, scale, better, definition in FURTHER:
-        if name in named:
-            continue
-        own = Measure(name=name, definition=definition, needs=needs, pool=pool, scale=scale, better=better)
-        found.append((own, name))
-    return found
+    return [*((named[name], inside) for name, inside in names.items()), (RATIO, RATIO.name)]
 
 
 @dataclass(frozen=True, kw_only=True)

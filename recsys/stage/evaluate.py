@@ -141,7 +141,6 @@ class EvaluateJob(Job):
             score=rows.score,
             probability=rows.probability,
             weight=rows.weight,
-            where=(),
         )
 
     def dials(self) -> Dials:
