@@ -21,7 +21,7 @@ DECISIONS = {
     "g_mean": "Geometric mean of the shares of positives and of negatives that are called what they are.",
     "mcc": "Correlation of what is said and what is (Matthews, 1975).",
 }
-POOLED = ("average_precision", "ks")  # over rows of any query
+POOLED = ("average_precision", "ks")  # over rows of any query; a random order is not what ties make of them
 NAMES = {"precision": "precision", "recall": "recall", "f1": "F1"}
 CUT = (
     "A grade is said by cutting the score where macro recall is highest on the main split; each grade counts the same."
@@ -105,9 +105,13 @@ def _further(k: int) -> list[RowMeasure]:
     hit_rate = f"Chance of at least one positive item in the first {k} places, mean over queries with a positive."
     pooled = (
         "Area under the precision-recall curve of rows of any query: sum of recall gained times precision over the "
-        "distinct scores (Davis & Goadrich, 2006)."
+        "distinct scores (Davis & Goadrich, 2006). A random order has about the share of positives, and more where "
+        "these are few."
     )
-    ks = "Largest difference of the shares of positives and of negatives above a score; it does not tell the direction."
+    ks = (
+        "Largest difference of the shares of positives and of negatives above a score; it does not tell the direction. "
+        "A random order never has 0, but about 0.87 sqrt(1/positives + 1/negatives)."
+    )
     gauc = "AUC within a query, averaged"
     entropy = (
         "Log-loss over that of always stating the share of positives (He et al., 2014): below 1 the probabilities know "
@@ -125,7 +129,7 @@ def _further(k: int) -> list[RowMeasure]:
         _ranking(f"precision@{k} catalogue", ranking.precision_catalogue(k), "catalogue", "row", precision),
         _ranking(f"hit_rate@{k} catalogue", ranking.hit_rate_catalogue(k), "catalogue", "positive", hit_rate),
     ]
-    together = f"{JUDGED} Rows of equal score are taken together."
+    together = "Only labelled rows are ranked. Those of equal score are taken together."
     ranked = [
         replace(m, definition=m.definition.replace(f"{JUDGED} {TIES}", together)) if m.name in POOLED else m
         for m in ranked

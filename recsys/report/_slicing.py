@@ -19,6 +19,7 @@ NOT_SLICES |= {"weight", "split", "score", "uncalibrated", "probability"}
 ALWAYS = ("category", "brand", "price", "kind", "locale")
 NONE, OTHER = "(none)", "other"
 PARTS = ("head", "torso", "tail", NONE)
+TRAFFIC_OF = {"frequency": "queries", "popularity": "items"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ def _frequency(evaluation: Evaluation, rows: Rows) -> tuple[list[str], np.ndarra
     array = evaluation.queries["frequency"] if "frequency" in evaluation.queries.column_names else None
     if array is None or array.null_count == len(array):
         return "no query says how often it was asked"
-    part_X = _thirds_of_traffic(array.to_numpy().astype(np.float64))
+    part_X = thirds_of_traffic(array.to_numpy().astype(np.float64), "frequency", evaluation.queries["query_id"])
     if isinstance(part_X, str):
         return part_X
     return _present(PARTS, _take(part_X, rows.query_Q[rows.sample.query_N], len(PARTS) - 1))
@@ -96,7 +97,7 @@ def popularity(evaluation: Evaluation) -> tuple[tuple[str, ...], np.ndarray] | s
     """Names of the parts, and part_I: head, torso, tail of the catalogue by the column `popularity` where it
     holds numbers, else by
     observations in the labels. A reason where there are no parts."""
-    part_I = _thirds_of_traffic(item_popularity(evaluation))
+    part_I = thirds_of_traffic(item_popularity(evaluation), "popularity", evaluation.items["item_id"])
     return part_I if isinstance(part_I, str) else (PARTS, part_I)
 
 
@@ -115,8 +116,15 @@ def _popularity(evaluation: Evaluation, rows: Rows) -> tuple[list[str], np.ndarr
     return parts if isinstance(parts, str) else _present(PARTS, _take(parts[1], rows.item_N, len(PARTS) - 1))
 
 
-def _thirds_of_traffic(traffic_X: np.ndarray) -> np.ndarray | str:
-    """part_X: index into PARTS."""
+def thirds_of_traffic(traffic_X: np.ndarray, column: str, ids: pa.ChunkedArray) -> np.ndarray | str:
+    """part_X: index into PARTS; what is not finite is unknown. Raises ValueError for a number below 0, and names whose
+    it is."""
+    if len(wrong := np.flatnonzero(traffic_X < 0)):
+        named = ", ".join(repr(ids[int(x)].as_py()) for x in wrong[:3])
+        raise ValueError(
+            f"{column} {traffic_X[wrong[0]]:g} is below 0, as that of {len(wrong)} of {len(traffic_X)} "
+            f"{TRAFFIC_OF[column]} is (first: {named}); leave it empty where it is unknown"
+        )
     known_X = np.isfinite(traffic_X)
     if len(np.unique(traffic_X[known_X])) < 2:
         return "all are equally frequent"

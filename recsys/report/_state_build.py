@@ -27,7 +27,7 @@ from recsys.report._labelled import (
     shard_of,
     shards,
 )
-from recsys.report._state_cuts import Cutter, Places, count_values, cut_table, row_values
+from recsys.report._state_cuts import Cutter, Places, check_values, count_values, cut_table, row_values
 from recsys.target import Target
 
 
@@ -61,11 +61,16 @@ class Survey:
         """Cells that hold about equal shares of what was found."""
         return Grid.fitted(self.count_P2, num_cells, num_coarse)
 
+    def count(self, name: str, counts: Counter) -> None:
+        """Takes in how often each value of a column occurs. Raises ValueError where there are too many of them."""
+        self.values.setdefault(name, Counter()).update(counts)
+        check_values(name, self.values[name])
+
     def add(self, other: "Survey") -> None:
         """Takes in what another one found, in any order."""
         self.count_P2 += other.count_P2
         for name, counts in other.values.items():
-            self.values.setdefault(name, Counter()).update(counts)
+            self.count(name, counts)
         if other.weight_X is not None:
             self.weight_X = other.weight_X + (0 if self.weight_X is None else self.weight_X)
 
@@ -86,7 +91,7 @@ def survey_span(
         positive_N = np.asarray(target.positive(table[labelled.label].to_numpy().astype(np.float64)), bool)
         survey(order_key(table[labelled.score].to_numpy()), positive_N, found.count_P2)
         for name in by_row:
-            found.values[name] = found.values.get(name, Counter()) + count_values(table[name])
+            found.count(name, count_values(table[name]))
         if items is not None:
             weight_N = 1.0 if labelled.weight is None else table[labelled.weight].to_numpy()
             unit_N = np.rint(np.broadcast_to(weight_N, len(table)) * WEIGHT_UNIT).astype(np.int64)

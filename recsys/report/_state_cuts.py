@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from recsys.metric.state import Cut
 from recsys.report._labelled import Shard, hashes
-from recsys.report._slicing import ALWAYS, NONE, NOT_SLICES, OTHER, PARTS, _thirds, _thirds_of_traffic, _unused
+from recsys.report._slicing import ALWAYS, NONE, NOT_SLICES, OTHER, PARTS, _thirds, _unused, thirds_of_traffic
 
 TRAFFIC = {"query": "frequency", "item": "popularity"}  # columns that are cut by thirds of their sum
 MOST_VALUES = 1 << 20  # of a column of the rows themselves
@@ -114,7 +114,7 @@ def cut_table(
         arrays = {traffic: pa.chunked_array([observed_X])} | arrays
     for name, array in arrays.items():
         if name == traffic:
-            part_X = _thirds_of_traffic(_floats(array))
+            part_X = thirds_of_traffic(_floats(array), traffic, table[key])
             found = part_X if isinstance(part_X, str) else (list(PARTS), part_X)
         elif _is_number(array.type):
             found = _thirds(_floats(array), np.arange(len(array))) if name in ALWAYS or name in named else ""
@@ -198,12 +198,19 @@ def row_values(counts: Counter, max_values: int) -> tuple[tuple[str, ...], int]:
 
 
 def count_values(column: pa.ChunkedArray) -> Counter:
-    """How often each value occurs, as text. Raises ValueError for a column of too many values to be slices."""
+    """How often each value occurs, as text."""
     counted = column.value_counts()
-    if len(counted) > MOST_VALUES:
-        raise ValueError(f"a column of the rows has more than {MOST_VALUES} values; slice by a table, or leave it out")
     texts = counted.field("values").cast(pa.string()).fill_null(NONE).to_pylist()
     return Counter(dict(zip(texts, counted.field("counts").to_pylist(), strict=True)))
+
+
+def check_values(name: str, counts: Counter) -> None:
+    """Raises ValueError where a column of the rows has too many values to be counted, let alone shown."""
+    if len(counts) > MOST_VALUES:
+        raise ValueError(
+            f"column {name!r} of the rows has more than {MOST_VALUES:,} values; leave it out of cuts.rows, or give "
+            "cuts.queries or cuts.items a column of fewer"
+        )
 
 
 def _codes_of(column: pa.ChunkedArray, values: tuple[str, ...]) -> np.ndarray:

@@ -15,7 +15,7 @@ from recsys.metric.fairness import p_values
 from recsys.report import _exposure
 from recsys.report._chart import Chart, Remark, SliceGroup
 from recsys.report._evaluation import Evaluation, Record, Report
-from recsys.report._measure import Cuts, Measure, RowMeasure, choose, decisions, measures, of_grades
+from recsys.report._measure import POOLED, Cuts, Measure, RowMeasure, choose, decisions, measures, of_grades
 from recsys.report._rows import Part, Rows, rows, splits
 from recsys.report._slices import crossed, merged
 from recsys.report._slicing import OTHER, Slicing, Slicings, slicings
@@ -133,7 +133,7 @@ class _Teller:
         for measure in self._possible(sample, "query"):
             value_R = measure.metric(sample, self.weight_QR)
             made.append(self._record(measure, part, "overall", value_R))
-            if measure.pool not in ("judged", "catalogue"):
+            if measure.pool not in ("judged", "catalogue") or measure.name in POOLED:
                 continue
             random_R = measure.metric(sample.random(), self.weight_QR)
             made.append(self._record(at_random(measure), part, "overall", random_R))

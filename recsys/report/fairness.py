@@ -25,6 +25,7 @@ from recsys.report._text import NOUNS
 LEVEL = 0.95  # of every interval
 NOT_GROUPS = ("frequency", "popularity", "price", "label")  # cut only if named
 MERGED = "small groups together"
+MOST_VALUES = 100  # groups of a column: 4,950 pairs, each with all its replicates
 NAMES = {
     "selection_rate": "Said positive",
     "recall": "Found among positives",
@@ -83,8 +84,11 @@ class Fairness(Report):
             raise ValueError(f"report.fairness.num_replicates={self.num_replicates} is too few; use 100 or more")
         if self.min_queries < 2:
             raise ValueError(f"report.fairness.min_queries={self.min_queries} must be at least 2")
-        if not 2 <= self.max_values <= 1000:
-            raise ValueError(f"report.fairness.max_values={self.max_values} must lie between 2 and 1000")
+        if not 2 <= self.max_values <= MOST_VALUES:
+            raise ValueError(
+                f"report.fairness.max_values={self.max_values} must lie between 2 and {MOST_VALUES}, as all "
+                "groups are set side by side"
+            )
         if not 0 < self.level < 1:
             raise ValueError(f"report.fairness.level={self.level} must lie between 0 and 1")
 

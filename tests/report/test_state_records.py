@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.metric.state import State
+from recsys.report import _state_build, _state_cuts
 from recsys.report._labelled import spans
 from recsys.report._state_build import Dials, Survey, count_span, design, survey_span
 from recsys.report._state_cuts import Places, cut_table, row_values
@@ -127,6 +128,22 @@ def test_rare_values_of_the_rows_become_other():
     values, merged = row_values(Counter({"a": 5, "b": 4, "c": 1, "d": 1}), 3)
     assert (values, merged) == (("a", "b", "other"), 2)
     assert row_values(Counter({"a": 1, "other": 2}), 5) == (("a", "other", "any other"), 0)
+
+
+def test_a_column_of_too_many_values_is_an_error_however_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(_state_cuts, "MOST_VALUES", 100)
+    monkeypatch.setattr(_state_build, "SHARD_ROWS", 40)
+    table = pa.table({"query": [f"q{n}" for n in range(150)], "item": ["i"] * 150, "label": [1.0] * 150})
+    table = table.append_column("score", pa.array(np.zeros(150, np.float32)))
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=75)
+    known, target = labelled(tmp_path / "rows.parquet"), TARGETS["click"]
+    whole, halves = (spans(known, num) for num in (150, 75))
+    about = "column 'query' of the rows has more than 100 values; leave it out of cuts.rows"
+    with pytest.raises(ValueError, match=about):
+        survey_span(known, whole[0], target, ("query",), None)
+    first, second = (survey_span(known, span, target, ("query",), None) for span in halves)
+    with pytest.raises(ValueError, match=about):
+        first.add(second)
 
 
 def test_ids_are_found_whatever_they_are():
