@@ -9,18 +9,20 @@ G groups, R weightings of the queries.
 import numpy as np
 from scipy.stats import t
 
-from recsys.metric._query_mean import QueryMean, by_observations, sum_by_query
+from recsys.metric._query_mean import QueryMean, by_observations, mean_by_query
 from recsys.metric._sample import Metric, Sample
 from recsys.metric.bootstrap import standard_error
 
 
 def selection_rate(threshold: float) -> Metric:
     """Share of observations whose probability is at least the threshold: demographic parity wants it equal."""
-    return QueryMean(value=lambda sample: _mean(sample, sample.probability_N >= threshold), mass=by_observations)
+    return QueryMean(
+        value=lambda sample: mean_by_query(sample, sample.probability_N >= threshold), mass=by_observations
+    )
 
 
 def _calibration_difference(sample: Sample) -> np.ndarray:
-    return _mean(sample, sample.probability_N - sample.positive_N)
+    return mean_by_query(sample, sample.probability_N - sample.positive_N)
 
 
 calibration_difference = QueryMean(value=_calibration_difference, mass=by_observations)
@@ -54,9 +56,3 @@ def p_values(value_GR: np.ndarray, num_queries_G: np.ndarray) -> np.ndarray:
     ratio_G = np.abs(value_GR[known_G, 0]) / (error_G[known_G] * np.sqrt(count_G / (count_G - 1)))
     p_G[known_G] = 2 * t.sf(ratio_G, count_G - 1)
     return p_G
-
-
-def _mean(sample: Sample, value_N: np.ndarray) -> np.ndarray:
-    total_Q = sum_by_query(sample, sample.weight_N)
-    mean_Q = np.full(sample.num_queries, np.nan)
-    return np.divide(sum_by_query(sample, sample.weight_N * value_N), total_Q, out=mean_Q, where=total_Q > 0)

@@ -10,26 +10,20 @@ import numpy as np
 from scipy.stats import norm
 
 from recsys.metric._cells import Cells, cells, over_bins
-from recsys.metric._query_mean import QueryMean, by_observations, sum_by_query
+from recsys.metric._query_mean import QueryMean, by_observations, mean_by_query, sum_by_query
 from recsys.metric._sample import Metric, Sample
 from recsys.metric.bootstrap import interval
 
 CLIP = 1e-15  # keeps the loss of a certain and wrong probability finite: at most 34.5
 
 
-def _mean_by_query(sample: Sample, value_N: np.ndarray) -> np.ndarray:
-    total_Q = sum_by_query(sample, sample.weight_N)
-    mean_Q = np.full(sample.num_queries, np.nan)
-    return np.divide(sum_by_query(sample, sample.weight_N * value_N), total_Q, out=mean_Q, where=total_Q > 0)
-
-
 def _log_loss(sample: Sample) -> np.ndarray:
     probability_N = np.clip(sample.probability_N, CLIP, 1 - CLIP)
-    return _mean_by_query(sample, -np.log(np.where(sample.positive_N, probability_N, 1 - probability_N)))
+    return mean_by_query(sample, -np.log(np.where(sample.positive_N, probability_N, 1 - probability_N)))
 
 
 def _brier(sample: Sample) -> np.ndarray:
-    return _mean_by_query(sample, (sample.probability_N - sample.positive_N) ** 2)
+    return mean_by_query(sample, (sample.probability_N - sample.positive_N) ** 2)
 
 
 log_loss = QueryMean(value=_log_loss, mass=by_observations)
@@ -90,7 +84,8 @@ def mce(num_bins: int = 15) -> Metric:
 
 
 def mce_equal_mass(num_bins: int = 15) -> Metric:
-    """Maximum calibration error over bins of equally many observations, none of which holds one row alone."""
+    """Maximum calibration error over bins of equally many observations: with many more rows than bins, no row
+    decides it alone."""
     return lambda sample, weight_QR: _largest(cells(sample, equal_mass(sample, num_bins)), weight_QR)
 
 

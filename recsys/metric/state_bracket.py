@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
-Bracket = tuple[float, float, float]
+Ends = tuple[float, float, float]  # low, value, high
 NOTHING = (math.nan, math.nan, math.nan)
 
 
-def auc(negative_C: np.ndarray, positive_C: np.ndarray, tied_C: np.ndarray) -> Bracket:
+def auc(negative_C: np.ndarray, positive_C: np.ndarray, tied_C: np.ndarray) -> Ends:
     """Probability that a positive row scores above a negative one, ties counting 1/2: pairs within one cell that is
     not tied count 0 at worst and 1 at best. In integers of any size, divided once. NaN without both classes."""
     negative, positive = _exact(negative_C), _exact(positive_C)
@@ -26,7 +26,7 @@ def auc(negative_C: np.ndarray, positive_C: np.ndarray, tied_C: np.ndarray) -> B
     return (half - doubt) / (2 * most), half / (2 * most), (half + doubt) / (2 * most)
 
 
-def average_precision(negative_C: np.ndarray, positive_C: np.ndarray, tied_C: np.ndarray) -> Bracket:
+def average_precision(negative_C: np.ndarray, positive_C: np.ndarray, tied_C: np.ndarray) -> Ends:
     """Area under precision and recall by steps (scikit-learn's average precision), tied rows being one step.
 
     In a cell of p positives and n negatives below T positives and F negatives, the precision at a positive is at best
@@ -48,7 +48,7 @@ def average_precision(negative_C: np.ndarray, positive_C: np.ndarray, tied_C: np
     return float(worst.sum()) / total, float(even.sum()) / total, float(best.sum()) / total
 
 
-def ks(negative_C: np.ndarray, positive_C: np.ndarray, tied_C: np.ndarray) -> Bracket:
+def ks(negative_C: np.ndarray, positive_C: np.ndarray, tied_C: np.ndarray) -> Ends:
     """Largest distance of the two classes' distributions of scores (Kolmogorov–Smirnov). NaN without both classes."""
     total = float(negative_C.sum()), float(positive_C.sum())
     if min(total) == 0:

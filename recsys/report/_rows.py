@@ -18,7 +18,7 @@ SPLIT_ORDER = ("all", "train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class TargetRows:
     """The labelled rows of one target on one split, with where each comes from."""
 
     sample: Sample
@@ -63,7 +63,7 @@ def splits(evaluation: Evaluation) -> list[str]:
     return [evaluation.split, *others]
 
 
-def rows(evaluation: Evaluation, target: str, split: str) -> Rows:
+def rows(evaluation: Evaluation, target: str, split: str) -> TargetRows:
     """The labelled rows of `target` whose query is in `split` ('all': every split), ordered by query, item, label.
 
     Raises ValueError if ranks are given and a labelled pair has none, and for a score, probability, weight or label
@@ -93,7 +93,7 @@ def rows(evaluation: Evaluation, target: str, split: str) -> Rows:
         total_N=total_N,
         grade_N=np.rint(label_N).astype(np.int64) if noun.num_grades() else None,
     )
-    return Rows(
+    return TargetRows(
         sample=sample,
         query_ids=[str(q) for q in query_ids],
         query_Q=_where(query_ids, evaluation.queries["query_id"]),

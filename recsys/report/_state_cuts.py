@@ -13,7 +13,17 @@ import pyarrow.compute as pc
 
 from recsys.metric.state import Cut
 from recsys.report._labelled import Shard, hashes
-from recsys.report._slicing import ALWAYS, NONE, NOT_SLICES, OTHER, PARTS, _thirds, _unused, thirds_of_traffic
+from recsys.report._slicing import (
+    ALWAYS,
+    NONE,
+    NOT_SLICES,
+    OF_LABELS,
+    OTHER,
+    PARTS,
+    _thirds,
+    _unused,
+    thirds_of_traffic,
+)
 
 TRAFFIC = {"query": "frequency", "item": "popularity"}  # columns that are cut by thirds of their sum
 MOST_VALUES = 1 << 20  # of a column of the rows themselves
@@ -29,6 +39,7 @@ class CutTable:
     codes: dict[str, np.ndarray]  # column -> uint8 code_X, and one more for ids that the table does not have
     skipped: dict[str, str]  # column -> why it is no cut
     merged: dict[str, int]  # column -> values that became 'other'
+    notes: dict[str, str]  # column -> what is to be known of it
 
     def code_of(self, column: str, place_N: np.ndarray) -> np.ndarray:
         """uint8 codes of places; -1 is an id that the table does not have."""
@@ -103,15 +114,16 @@ def cut_table(
     `observed_X` stands for the popularity of items where no column says it. Rare values become 'other'. A column whose
     name is found `elsewhere` too is called after its table.
     """
-    cuts, codes, skipped, merged = [], {}, {}, {}
+    cuts, codes, skipped, merged, notes = [], {}, {}, {}, {}
     key, traffic = f"{axis}_id", TRAFFIC[axis]
     names = [n for n in table.column_names if n not in NOT_SLICES and n != key]
     names.sort(key=lambda n: (ALWAYS.index(n) if n in ALWAYS else len(ALWAYS), n))
     arrays = {n: table[n] for n in names}
+    observed = None if observed_X is None else pa.chunked_array([observed_X])
     if traffic in table.column_names and _is_number(table[traffic].type):
         arrays = {traffic: table[traffic]} | arrays
-    elif observed_X is not None:
-        arrays = {traffic: pa.chunked_array([observed_X])} | arrays
+    elif observed is not None:
+        arrays = {traffic: observed} | arrays
     for name, array in arrays.items():
         if name == traffic:
             part_X = thirds_of_traffic(_floats(array), traffic, table[key])
@@ -127,11 +139,15 @@ def cut_table(
         name = f"{axis}_{name}" if name in elsewhere else name
         if NONE not in values:
             values = [*values, NONE]
+        if array is observed:
+            notes[name] = OF_LABELS
         cuts.append(Cut(column=name, axis=axis, values=tuple(values)))
         codes[name] = np.append(code_X, values.index(NONE)).astype(np.uint8)
         merged |= {name: rest[0]} if rest and rest[0] else {}
     places = Places(table[key].combine_chunks(), axis, seed)
-    return CutTable(axis=axis, places=places, cuts=tuple(cuts), codes=codes, skipped=skipped, merged=merged)
+    return CutTable(
+        axis=axis, places=places, cuts=tuple(cuts), codes=codes, skipped=skipped, merged=merged, notes=notes
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -168,6 +184,14 @@ class Cutter:
         """How many values of a column became 'other'."""
         tables = (table for table in (self.queries, self.items) if table is not None)
         return {column: number for table in tables for column, number in table.merged.items()}
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What is to be known of the figures of a column's slices, crosses included."""
+        tables = (table for table in (self.queries, self.items) if table is not None)
+        known = {column: note for table in tables for column, note in table.notes.items()}
+        crossed = {f"{one} × {other}": known[n] for one, other in self.crosses for n in (one, other) if n in known}
+        return known | crossed
 
     def codes(self, shard: Shard, hash_Q: np.ndarray) -> dict[str, np.ndarray]:
         """The number of each query, or of each row, in every cut: what `Builder.add` takes."""

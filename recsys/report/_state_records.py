@@ -9,7 +9,7 @@ import numpy as np
 
 from recsys.metric import bootstrap
 from recsys.metric.state import ADDED, Cut, State
-from recsys.metric.state_estimate import HISTOGRAM, Estimate, Estimates
+from recsys.metric.state_estimate import HISTOGRAM, Estimates, SliceEstimate
 from recsys.report._evaluation import Record
 from recsys.report._measure import Measure, measures
 from recsys.report._slicing import OTHER, PARTS
@@ -69,19 +69,30 @@ def fold_small(state: State, min_size: int) -> tuple[State, dict[str, int]]:
     return replace(state, layout=replace(state.layout, cuts=tuple(cuts)), **added), gone
 
 
-def records(state: State, *, target: str, split: str, gain: str, num_replicates: int, min_queries: int) -> list[Record]:
+def records(
+    state: State,
+    *,
+    target: str,
+    split: str,
+    gain: str,
+    num_replicates: int,
+    min_queries: int,
+    notes: dict[str, str],
+) -> list[Record]:
     """All records of a state: overall, every slice, and slices together where they have at least `min_queries`. `gain`
-    is the sentence of the target."""
-    teller = _Teller(target=target, split=split, estimates=Estimates(state, num_replicates), min_queries=min_queries)
-    made = [record for measure in known(state.layout.k, gain) for record in teller.tell(*measure)]
+    is the sentence of the target, `notes` are those to the figures of a column's slices."""
+    estimates = Estimates(state, num_replicates)
+    teller = _Teller(target=target, split=split, estimates=estimates, min_queries=min_queries, notes=notes)
+    measured = known(state.layout.k, gain, state.layout.num_bins)
+    made = [record for measure, name in measured for record in teller.tell(measure, name)]
     return sorted(made, key=lambda r: r.slice != "overall")
 
 
-def known(k: int, gain: str) -> list[tuple[Measure, str]]:
+def known(k: int, gain: str, num_bins: int) -> list[tuple[Measure, str]]:
     """Measures of a state and the name it has there."""
     names = {f"{name}@{k}": name for name in ("ndcg", "recall", "precision", "hit_rate")}
     names |= {name: name for name in SAME}
-    named: dict[str, Measure] = {measure.name: measure for measure in measures(k, gain)}
+    named: dict[str, Measure] = {measure.name: measure for measure in measures(k, gain, num_bins)}
     return [*((named[name], inside) for name, inside in names.items()), (RATIO, RATIO.name)]
 
 
@@ -93,6 +104,7 @@ class _Teller:
     split: str
     estimates: Estimates
     min_queries: int
+    notes: dict[str, str]
 
     def tell(self, measure: Measure, name: str) -> list[Record]:
         found, cuts = self.estimates.of(name), self.estimates.state.layout.cuts
@@ -108,7 +120,7 @@ class _Teller:
             made += self._by_slice(measure, name, found, random, cut)
         return made
 
-    def _against_random(self, measure: Measure, found: Estimate, random_SR: np.ndarray) -> list[Record]:
+    def _against_random(self, measure: Measure, found: SliceEstimate, random_SR: np.ndarray) -> list[Record]:
         smallest = bootstrap.detectable_difference(found.value_SR[0], level=LEVEL)
         return [
             self._record(at_random(measure), 0, "overall", random_SR[0]),
@@ -116,10 +128,11 @@ class _Teller:
             self._record(detectable(measure), 0, "overall", np.array([smallest])),
         ]
 
-    def _by_slice(self, measure: Measure, name: str, found: Estimate, random_SR, cut: Cut) -> list[Record]:
+    def _by_slice(self, measure: Measure, name: str, found: SliceEstimate, random_SR, cut: Cut) -> list[Record]:
         start, made = self.estimates.state.layout.first[cut.column], []
         if cut.axis == "item" and measure.pool != "probability":
             measure = replace(measure, definition=f"{measure.definition} Only items of the slice count as judged.")
+        measure = replace(measure, definition=f"{measure.definition} {self.notes.get(cut.column, '')}".strip())
         for v, value in enumerate(cut.values):
             where = f"{cut.column}={value}"
             made.append(self._record(measure, start + v, where, found.value_SR[start + v], found))
@@ -146,7 +159,7 @@ class _Teller:
         return min(int(self._count(measure)[s]), int(self.estimates.num_groups_S[s]))
 
     def _record(
-        self, measure: Measure, s: int, where: str, value_R: np.ndarray, found: Estimate | None = None
+        self, measure: Measure, s: int, where: str, value_R: np.ndarray, found: SliceEstimate | None = None
     ) -> Record:
         """A record whose interval holds the bracket as well, where the metric is read off a histogram."""
         num_queries = self._num_queries(measure, s)

@@ -12,6 +12,7 @@ import pytest
 from recsys.metric.state import State
 from recsys.report import _state_build, _state_cuts
 from recsys.report._labelled import spans
+from recsys.report._slicing import OF_LABELS
 from recsys.report._state_build import Dials, Survey, count_span, design, survey_span
 from recsys.report._state_cuts import Places, cut_table, row_values
 from recsys.report._state_records import fold_small, records
@@ -49,7 +50,7 @@ def state(tmp_path_factory) -> State:
 
 
 def told(state: State, **changed):
-    values = {"num_replicates": 40, "min_queries": 5}
+    values = {"num_replicates": 40, "min_queries": 5, "notes": {"popularity": OF_LABELS}}
     gain = TARGETS["relevance"].describe()
     return records(state, target="relevance", split="test", gain=gain, **(values | changed))
 
@@ -62,6 +63,7 @@ def test_it_says_what_the_rows_say(state):
     columns = {key[2].partition("=")[0] for key in same}
     assert {"overall", "frequency", "popularity", "category", "price", "query_locale"} <= columns
     assert {"ndcg@5", "mrr", "recall@5", "auc", "gauc", "log_loss", "brier", "ece"} <= {key[1] for key in same}
+    assert found["test", "ndcg@5", "popularity=head"].definition.endswith(OF_LABELS)
     for key in same:
         one, other = exact[key], found[key]
         if one.value is None:
@@ -111,6 +113,14 @@ def test_small_slices_of_queries_become_one_and_those_of_items_are_left_out():
     np.testing.assert_array_equal(other, together)
     assert fold_small(state, 1)[0].layout.slices == tuple(n for n in state.layout.slices if queries[n])
     assert all(int(count) > least for count in folded.sum_MSG[0, 1:].sum(axis=1))
+
+
+def test_popularity_that_was_counted_says_so():
+    table = pa.table({"item_id": ["a", "b", "c"], "brand": ["x", "x", "y"]})
+    found = cut_table(table, "item", named=(), max_values=6, seed=0, observed_X=np.array([9.0, 2.0, 1.0]))
+    assert found.notes == {"popularity": OF_LABELS}
+    given = cut_table(table.append_column("popularity", pa.array([9, 2, 1])), "item", named=(), max_values=6, seed=0)
+    assert given.notes == {}
 
 
 def test_a_million_values_become_other_and_are_counted():
