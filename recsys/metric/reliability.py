@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import norm
 
 from recsys.metric._cells import Cells, cells, over_bins
+from recsys.metric._effective import Unit
 from recsys.metric._query_mean import QueryMean, by_observations, mean_by_query, sum_by_query
 from recsys.metric._sample import Metric, Sample
 from recsys.metric.bootstrap import interval
@@ -93,9 +94,10 @@ def debiased_l2(num_bins: int = 15) -> Metric:
     """Root mean square calibration error over equal-mass bins, less its expected noise (Kumar et al., 2019).
 
     sqrt(max(0, sum of share_B * ((predicted - observed)^2 - observed (1 - observed) / (n - 1)))), n observations in the
-    bin, which are taken to be independent. Close to 0 for a perfect model of any size, where `ece` is not.
+    bin (see `Unit.per`), which are taken to be independent. Close to 0 for a perfect model of any size, where `ece` is
+    not.
     """
-    return lambda sample, weight_QR: _debiased_l2(cells(sample, equal_mass(sample, num_bins)), weight_QR)
+    return lambda sample, weight_QR: _debiased_l2(cells(sample, equal_mass(sample, num_bins)), weight_QR, sample.unit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +127,8 @@ def bins(sample: Sample, weight_QR: np.ndarray, num_bins: int = 15, *, level: fl
     rate_RB = np.full(weight_RB.shape, np.nan)
     np.divide(observed_RB, weight_RB, out=rate_RB, where=weight_RB > 0)
     ends = np.array([interval(rate_RB[:, b], level)[1:] for b in kept]).reshape(-1, 2)
-    wilson_low_B, wilson_high_B = _wilson(rate_RB[0, kept], weight_RB[0, kept], level)
+    size_B = weight_RB[0, kept] / sample.unit.per(rate_RB[0, kept])
+    wilson_low_B, wilson_high_B = _wilson(rate_RB[0, kept], size_B, level)
     return Bins(
         start_B=kept / num_bins,
         end_B=(kept + 1) / num_bins,
@@ -162,18 +165,18 @@ def _largest(cells: Cells, weight_QR: np.ndarray) -> np.ndarray:
     return over_bins(cells, weight_QR, lambda w_F, said_F, seen_F: np.abs(said_F - seen_F).max())
 
 
-def _debiased_l2(cells: Cells, weight_QR: np.ndarray) -> np.ndarray:
+def _debiased_l2(cells: Cells, weight_QR: np.ndarray, unit: Unit) -> np.ndarray:
     def square(weight_F: np.ndarray, predicted_F: np.ndarray, observed_F: np.ndarray) -> float:
-        noise_F = np.zeros(len(weight_F))
-        np.divide(observed_F * (1 - observed_F), weight_F - 1, out=noise_F, where=weight_F > 1)
+        noise_F, size_F = np.zeros(len(weight_F)), weight_F / unit.per(observed_F)
+        np.divide(observed_F * (1 - observed_F), size_F - 1, out=noise_F, where=size_F > 1)
         return (weight_F * ((predicted_F - observed_F) ** 2 - noise_F)).sum() / weight_F.sum()
 
     return np.sqrt(np.maximum(over_bins(cells, weight_QR, square), 0))
 
 
-def _wilson(rate_B: np.ndarray, weight_B: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+def _wilson(rate_B: np.ndarray, size_B: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     z = norm.ppf(0.5 + level / 2)
-    scale_B = 1 + z**2 / weight_B
-    middle_B = (rate_B + z**2 / (2 * weight_B)) / scale_B
-    half_B = z / scale_B * np.sqrt(rate_B * (1 - rate_B) / weight_B + z**2 / (4 * weight_B**2))
+    scale_B = 1 + z**2 / size_B
+    middle_B = (rate_B + z**2 / (2 * size_B)) / scale_B
+    half_B = z / scale_B * np.sqrt(rate_B * (1 - rate_B) / size_B + z**2 / (4 * size_B**2))
     return middle_B - half_B, middle_B + half_B

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.metric._sample import Sample
+from recsys.metric import Sample, Unit
 from recsys.report._evaluation import Evaluation
 from recsys.scorer import output_for
+from recsys.tables import INCLUSION
 
 SPLIT_ORDER = ("all", "train", "validation", "test")
 
@@ -78,6 +79,8 @@ def rows(evaluation: Evaluation, target: str, split: str) -> TargetRows:
     label_N = _floats(labels["label"])
     noun = evaluation.targets[target]
     _check(labels, target, noun.outside(label_N))
+    positive_N, weight_N = np.asarray(noun.positive(label_N), bool), _floats(labels["weight"])
+    drawn = INCLUSION in labels.column_names
     above_N, tied_N, total_N = _ranks(evaluation, target, labels, query_ids, query_N, item_ids, item_N)
     sample = Sample(
         num_queries=len(query_ids),
@@ -85,13 +88,14 @@ def rows(evaluation: Evaluation, target: str, split: str) -> TargetRows:
         item_N=item_N.astype(np.int64),
         score_N=labels["score"].to_numpy().astype(np.float32),
         probability_N=_floats(labels["probability"]),
-        positive_N=np.asarray(noun.positive(label_N), bool),
+        positive_N=positive_N,
         gain_N=np.asarray(noun.gain(label_N), np.float64),
-        weight_N=_floats(labels["weight"]),
+        weight_N=weight_N,
         above_N=above_N,
         tied_N=tied_N,
         total_N=total_N,
         grade_N=np.rint(label_N).astype(np.int64) if noun.num_grades() else None,
+        unit=Unit.of(weight_N, _floats(labels[INCLUSION]), positive_N) if drawn else Unit(),
     )
     return TargetRows(
         sample=sample,
