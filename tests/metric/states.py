@@ -1,5 +1,7 @@
 """Samples cut into slices and counted into states, beside the exact metrics of the same rows."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from recsys.metric import Sample
@@ -65,7 +67,7 @@ def count(sample: Sample, codes: dict[str, np.ndarray], layout: Layout, query_Q:
     part = sample.select(mask_N)
     rows = {n: v for n, v in vars(part).items() if isinstance(v, np.ndarray)}
     rows["query_N"] = np.searchsorted(query_Q, part.query_N)
-    part = Sample(num_queries=len(query_Q), **rows)
+    part = replace(part, num_queries=len(query_Q), **rows)
     chosen = {n: c[query_Q] if n == "kind" else c[mask_N] for n, c in codes.items()}
     builder = Builder(layout)
     builder.add(part, hashes(query_Q), chosen)

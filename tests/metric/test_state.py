@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.metric import Sample, ranking, reliability
+from recsys.metric import ranking, reliability
 from recsys.metric.state import COUNTS, LARGEST, SUMS, Cut, Layout, State
 from recsys.metric.state_builder import Builder
 from recsys.metric.state_estimate import Estimates, weighted
@@ -141,7 +141,7 @@ def test_the_same_bits_for_any_shards_order_and_tree(seed, num_parts, tree):
     for part in range(num_parts):
         order = np.lexsort((np.random.default_rng(tree.randrange(1000)).random(len(sample)), sample.query_N))
         rows = {n: v[order] for n, v in vars(sample).items() if isinstance(v, np.ndarray)}
-        mixed = Sample(num_queries=sample.num_queries, **rows)
+        mixed = replace(sample, **rows)
         moved = {n: c if n == "kind" else c[order] for n, c in codes.items()}
         parts.append(states.count(mixed, moved, layout, queries[part_Q == part]))
     tree.shuffle(parts)
