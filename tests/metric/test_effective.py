@@ -60,7 +60,7 @@ def test_ten_times_the_weight_of_everything_changes_nothing():
     assert laws.value(reliability.debiased_l2(), fooled) > laws.value(reliability.debiased_l2(), ten)
 
 
-@pytest.mark.parametrize("chance", [EVERYONE, TENTH, NEGATIVES])
+@pytest.mark.parametrize("chance", [TENTH, NEGATIVES])
 def test_the_walk_of_true_probabilities_is_no_wider_than_its_scale_says(chance):
     ratios = []
     for seed in range(150):

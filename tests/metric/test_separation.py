@@ -25,10 +25,10 @@ def test_what_a_random_order_has():
     rng = np.random.default_rng(1)
     for num_positive, num in ((1, 10), (60, 400)):
         label = [1] * num_positive + [0] * (num - num_positive)
-        shuffled = [samples.make([0] * num, rng.permutation(num).tolist(), label) for _ in range(1000)]
+        shuffled = [samples.make([0] * num, rng.permutation(num).tolist(), label) for _ in range(300)]
         precision, distance = (np.mean([laws.value(metric, sample) for sample in shuffled]) for metric in EVERY)
         if num_positive == 1:
-            assert precision == pytest.approx(0.29, abs=0.03)
+            assert precision == pytest.approx(0.29, abs=0.06)
         else:
             assert precision == pytest.approx(num_positive / num, rel=0.15)
             assert distance == pytest.approx(0.87 * (1 / num_positive + 1 / (num - num_positive)) ** 0.5, rel=0.05)
