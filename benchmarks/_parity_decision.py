@@ -57,7 +57,7 @@ def _optimal(criterion: str) -> Parity:
         sample = samples.draw(seed)
         values = [_theirs(criterion, sample, p) for p in np.unique(sample.probability_N[sample.weight_N > 0])]
         best = max((v for v in values if not math.isnan(v)), default=math.nan)
-        return apart(estimate(threshold.optimal(criterion), sample), best)
+        return apart(estimate(threshold.at(criterion, threshold.recommend(criterion, sample)), sample), best)
 
     reference = "scikit-learn at every distinct threshold"
     return Parity(name=f"{criterion} at its best", reference=reference, tolerance=EXACT, difference=difference)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 SPLITS = ("train", "validation", "test")
 KINDS = ("search", "user")
+INCLUSION = "inclusion_probability"  # column of labels: the chance with which the row was kept
 
 
 class TableError(ValueError):

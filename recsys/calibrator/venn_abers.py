@@ -13,7 +13,8 @@ from recsys.calibrator._segments import NOWHERE, Segments
 
 @dataclass(frozen=True, kw_only=True)
 class Bracket(Fitted):
-    """An interval [p0, p1], one of whose ends is calibrated whatever the distribution, and p1 / (1 - p0 + p1) as point.
+    """An interval [p0, p1], and p1 / (1 - p0 + p1) as point. One of its ends is calibrated whatever the distribution of
+    the rows, if they and the new one are exchangeable: drawn alike, so that their order tells nothing.
 
     p0 is low_probability at the last low_score <= score, 0 below all of them; p1 is high_probability at the first
     high_score >= score, 1 above all of them.

@@ -57,6 +57,13 @@ def rarer_class(sample: Sample) -> int:
     return min(len(np.unique(sample.query_N[seen_N & (sample.positive_N == has)])) for has in (True, False))
 
 
+def mean_by_query(sample: Sample, value_N: np.ndarray) -> np.ndarray:
+    """mean_Q over the observations of a query, NaN where it has none; the same bits for any order of its rows."""
+    total_Q = sum_by_query(sample, sample.weight_N)
+    mean_Q = np.full(sample.num_queries, np.nan)
+    return np.divide(sum_by_query(sample, sample.weight_N * value_N), total_Q, out=mean_Q, where=total_Q > 0)
+
+
 def num_queries(metric: Metric, sample: Sample) -> int:
     """Queries that have a part in the metric: those with a value, or with a row where the metric is not a mean."""
     if isinstance(metric, QueryMean):

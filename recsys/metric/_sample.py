@@ -5,9 +5,11 @@ are bootstrap replicates). A metric is a function `(Sample, weight_QR) -> value_
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+from recsys.metric._effective import Unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +23,12 @@ class Sample:
     probability_N: np.ndarray  # float64 in [0, 1]
     positive_N: np.ndarray  # bool
     gain_N: np.ndarray  # float64, at least 0
-    weight_N: np.ndarray  # float64, number of observations
+    weight_N: np.ndarray  # float64, number of observations: seen so often, or standing for as many (see `unit`)
     above_N: np.ndarray | None = None  # int64: items of the whole catalogue with a higher score for the query
     tied_N: np.ndarray | None = None  # int64: items with the same score, itself included
     total_N: np.ndarray | None = None  # int64: items scored for the query
     grade_N: np.ndarray | None = None  # int64: the whole grade of a graded target
+    unit: Unit = field(default_factory=Unit)  # what one observation weighs: more than 1 where rows were drawn by chance
 
     def __len__(self) -> int:
         return len(self.query_N)

@@ -48,10 +48,14 @@ def lorenz(item_T: np.ndarray, num_items: int) -> np.ndarray:
 
 def top_share(item_T: np.ndarray, num_items: int, share: float) -> float:
     """Share of all places that the given share of the catalogue takes, of the items shown most often (at least one)."""
+    return float(lorenz(item_T, num_items)[num_top(num_items, share)])
+
+
+def num_top(num_items: int, share: float) -> int:
+    """How many items are the given share of the catalogue: at least one, of those there are."""
     if not 0 < share <= 1:
         raise ValueError(f"share={share} of the catalogue must lie above 0 and not above 1")
-    curve = lorenz(item_T, num_items)
-    return float(curve[min(max(1, round(num_items * share)), num_items)])
+    return min(max(1, round(num_items * share)), num_items)
 
 
 def popularity_bias(query_T: np.ndarray, item_T: np.ndarray, popularity_I: np.ndarray, num_queries: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from recsys.metric._effective import Unit
 from recsys.metric._sample import Sample
 from recsys.metric._sweep import Sweep, sweep
 
@@ -23,8 +24,9 @@ def ecce(sample: Sample, weight_QR: np.ndarray) -> np.ndarray:
 
 def ecce_scale(sample: Sample, weight_QR: np.ndarray) -> np.ndarray:
     """Standard deviation of the end of that walk if every probability were true and observations independent:
-    sqrt(sum of weight * p (1 - p)) / sum of weight. An `ecce` of several of it is no accident."""
-    return _over_rows(sample, weight_QR, _scale)
+    sqrt(sum of weight * p (1 - p) * unit) / sum of weight, where the unit is 1 if weights are counts (see `Unit.per`).
+    An `ecce` of several of it is no accident."""
+    return _over_rows(sample, weight_QR, lambda *parts: _scale(sample.unit, *parts))
 
 
 def _over_rows(
@@ -46,7 +48,7 @@ def _range(swept: Sweep, probability_N: np.ndarray, drawn_N: np.ndarray) -> floa
     return float((walk_V.max(initial=0.0) - walk_V.min(initial=0.0)) / (drawn_N * weight_N).sum())
 
 
-def _scale(swept: Sweep, probability_N: np.ndarray, drawn_N: np.ndarray) -> float:
+def _scale(unit: Unit, swept: Sweep, probability_N: np.ndarray, drawn_N: np.ndarray) -> float:
     weight_N = swept.positive_N + swept.negative_N
-    variance_N = drawn_N * weight_N * probability_N * (1 - probability_N)
+    variance_N = drawn_N * weight_N * probability_N * (1 - probability_N) * unit.per(probability_N)
     return float(np.sqrt(variance_N.sum()) / (drawn_N * weight_N).sum())

@@ -8,17 +8,19 @@ G groups, R weightings of the queries.
 
 import numpy as np
 
-from recsys.metric._query_mean import QueryMean, by_observations, sum_by_query
+from recsys.metric._query_mean import QueryMean, by_observations, mean_by_query
 from recsys.metric._sample import Metric, Sample
 
 
 def selection_rate(threshold: float) -> Metric:
     """Share of observations whose probability is at least the threshold: demographic parity wants it equal."""
-    return QueryMean(value=lambda sample: _mean(sample, sample.probability_N >= threshold), mass=by_observations)
+    return QueryMean(
+        value=lambda sample: mean_by_query(sample, sample.probability_N >= threshold), mass=by_observations
+    )
 
 
 def _calibration_difference(sample: Sample) -> np.ndarray:
-    return _mean(sample, sample.probability_N - sample.positive_N)
+    return mean_by_query(sample, sample.probability_N - sample.positive_N)
 
 
 calibration_difference = QueryMean(value=_calibration_difference, mass=by_observations)
@@ -48,9 +50,3 @@ def exposure_ratio(query_T: np.ndarray, group_T: np.ndarray, size_G: np.ndarray,
             fair_G = size_G * (total / size_G.sum())
             np.divide(shown_G, fair_G, out=value_GR[:, replicate], where=size_G > 0)
     return value_GR
-
-
-def _mean(sample: Sample, value_N: np.ndarray) -> np.ndarray:
-    total_Q = sum_by_query(sample, sample.weight_N)
-    mean_Q = np.full(sample.num_queries, np.nan)
-    return np.divide(sum_by_query(sample, sample.weight_N * value_N), total_Q, out=mean_Q, where=total_Q > 0)

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.stats import norm
 
 from recsys.metric._cells import Cells, cells, over_bins
-from recsys.metric._query_mean import QueryMean, by_observations, sum_by_query
+from recsys.metric._effective import Unit
+from recsys.metric._query_mean import QueryMean, by_observations, mean_by_query, sum_by_query
 from recsys.metric._sample import Metric, Sample
 from recsys.metric.bootstrap import interval
 
@@ -18,19 +19,13 @@ FEW_QUERIES = 20  # below it, a bin that shows no spread is taken to have as man
 CLIP = 1e-15  # keeps the loss of a certain and wrong probability finite: at most 34.5
 
 
-def _mean_by_query(sample: Sample, value_N: np.ndarray) -> np.ndarray:
-    total_Q = sum_by_query(sample, sample.weight_N)
-    mean_Q = np.full(sample.num_queries, np.nan)
-    return np.divide(sum_by_query(sample, sample.weight_N * value_N), total_Q, out=mean_Q, where=total_Q > 0)
-
-
 def _log_loss(sample: Sample) -> np.ndarray:
     probability_N = np.clip(sample.probability_N, CLIP, 1 - CLIP)
-    return _mean_by_query(sample, -np.log(np.where(sample.positive_N, probability_N, 1 - probability_N)))
+    return mean_by_query(sample, -np.log(np.where(sample.positive_N, probability_N, 1 - probability_N)))
 
 
 def _brier(sample: Sample) -> np.ndarray:
-    return _mean_by_query(sample, (sample.probability_N - sample.positive_N) ** 2)
+    return mean_by_query(sample, (sample.probability_N - sample.positive_N) ** 2)
 
 
 log_loss = QueryMean(value=_log_loss, mass=by_observations)
@@ -91,7 +86,8 @@ def mce(num_bins: int = 15) -> Metric:
 
 
 def mce_equal_mass(num_bins: int = 15) -> Metric:
-    """Maximum calibration error over bins of equally many observations, none of which holds one row alone."""
+    """Maximum calibration error over bins of equally many observations: with many more rows than bins, no row
+    decides it alone."""
     return lambda sample, weight_QR: _largest(cells(sample, equal_mass(sample, num_bins)), weight_QR)
 
 
@@ -99,9 +95,10 @@ def debiased_l2(num_bins: int = 15) -> Metric:
     """Root mean square calibration error over equal-mass bins, less its expected noise (Kumar et al., 2019).
 
     sqrt(max(0, sum of share_B * ((predicted - observed)^2 - observed (1 - observed) / (n - 1)))), n observations in the
-    bin, which are taken to be independent. Close to 0 for a perfect model of any size, where `ece` is not.
+    bin (see `Unit.per`), which are taken to be independent. Close to 0 for a perfect model of any size, where `ece` is
+    not.
     """
-    return lambda sample, weight_QR: _debiased_l2(cells(sample, equal_mass(sample, num_bins)), weight_QR)
+    return lambda sample, weight_QR: _debiased_l2(cells(sample, equal_mass(sample, num_bins)), weight_QR, sample.unit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +130,12 @@ def bins(sample: Sample, weight_QR: np.ndarray, num_bins: int = 15, *, level: fl
     kept = np.flatnonzero(weight_RB[0] > 0)
     rate_RB = np.full(weight_RB.shape, np.nan)
     np.divide(observed_RB, weight_RB, out=rate_RB, where=weight_RB > 0)
+    size_B = weight_RB[0, kept] / sample.unit.per(rate_RB[0, kept])
     num_queries_B = np.bincount(summed.bin_C, minlength=num_bins)[kept]
     found = [interval(rate_RB[:, b], level, num_queries=int(n))[1:] for b, n in zip(kept, num_queries_B, strict=True)]
     ends = np.array(found).reshape(-1, 2)
     blind_B = np.isnan(ends[:, 0]) & (num_queries_B < FEW_QUERIES)
-    count_B = np.where(blind_B, np.minimum(num_queries_B, weight_RB[0, kept]), weight_RB[0, kept])
+    count_B = np.where(blind_B, np.minimum(num_queries_B, size_B), size_B)
     wilson_low_B, wilson_high_B = _wilson(rate_RB[0, kept], count_B, level)
     return Bins(
         start_B=kept / num_bins,
@@ -176,18 +174,18 @@ def _largest(cells: Cells, weight_QR: np.ndarray) -> np.ndarray:
     return over_bins(cells, weight_QR, lambda w_F, said_F, seen_F: np.abs(said_F - seen_F).max())
 
 
-def _debiased_l2(cells: Cells, weight_QR: np.ndarray) -> np.ndarray:
+def _debiased_l2(cells: Cells, weight_QR: np.ndarray, unit: Unit) -> np.ndarray:
     def square(weight_F: np.ndarray, predicted_F: np.ndarray, observed_F: np.ndarray) -> float:
-        noise_F = np.zeros(len(weight_F))
-        np.divide(observed_F * (1 - observed_F), weight_F - 1, out=noise_F, where=weight_F > 1)
+        noise_F, size_F = np.zeros(len(weight_F)), weight_F / unit.per(observed_F)
+        np.divide(observed_F * (1 - observed_F), size_F - 1, out=noise_F, where=size_F > 1)
         return (weight_F * ((predicted_F - observed_F) ** 2 - noise_F)).sum() / weight_F.sum()
 
     return np.sqrt(np.maximum(over_bins(cells, weight_QR, square), 0))
 
 
-def _wilson(rate_B: np.ndarray, weight_B: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+def _wilson(rate_B: np.ndarray, size_B: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     z = norm.ppf(0.5 + level / 2)
-    scale_B = 1 + z**2 / weight_B
-    middle_B = (rate_B + z**2 / (2 * weight_B)) / scale_B
-    half_B = z / scale_B * np.sqrt(rate_B * (1 - rate_B) / weight_B + z**2 / (4 * weight_B**2))
+    scale_B = 1 + z**2 / size_B
+    middle_B = (rate_B + z**2 / (2 * size_B)) / scale_B
+    half_B = z / scale_B * np.sqrt(rate_B * (1 - rate_B) / size_B + z**2 / (4 * size_B**2))
     return middle_B - half_B, middle_B + half_B

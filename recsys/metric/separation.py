@@ -14,8 +14,8 @@ from recsys.metric._sweep import sweep
 def average_precision(sample: Sample, weight_QR: np.ndarray) -> np.ndarray:
     """Area under the precision-recall curve: sum of (recall_t - recall_{t-1}) * precision_t over the distinct scores t.
 
-    Not interpolated (Davis & Goadrich, 2006); rows of equal score are taken together. A random order has the share of
-    positives. NaN without positives.
+    Not interpolated (Davis & Goadrich, 2006); rows of equal score are taken together. A random order has about the
+    share of positives, and more where these are few. NaN without positives.
     """
     return _over_sweep(sample, weight_QR, _average_precision)
 
@@ -23,7 +23,9 @@ def average_precision(sample: Sample, weight_QR: np.ndarray) -> np.ndarray:
 def ks(sample: Sample, weight_QR: np.ndarray) -> np.ndarray:
     """Kolmogorov-Smirnov distance: largest |P(score >= t | positive) - P(score >= t | negative)| over all t.
 
-    It does not tell the direction: a ranker that is always wrong has 1 too. NaN without both classes.
+    It does not tell the direction: a ranker that is always wrong has 1 too. A random order has about
+    sqrt(pi / 2) ln 2 = 0.87 times sqrt(1 / positives + 1 / negatives), the mean of Kolmogorov's distribution. NaN
+    without both classes.
     """
     return _over_sweep(sample, weight_QR, _ks)
 

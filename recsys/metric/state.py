@@ -105,7 +105,7 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class State:
-    """What is known of some rows. States of rows of different queries can be merged."""
+    """What is known of some rows. States of rows of different queries can be added."""
 
     layout: Layout
     sum_MSG: np.ndarray  # int64: counts plain, weights in 2^-20, values in 2^-32; by SUMS
@@ -128,25 +128,12 @@ class State:
             query_hash_Q=np.zeros(0, np.uint64),
         )
 
-    def merged(self, other: "State") -> "State":
-        """The state of both: a + b. Associative and commutative, bit for bit.
-
-        Raises ValueError if the layouts differ, if a query has rows in both, or if a sum would overflow.
-        """
-        if self.layout is not other.layout and self.layout.told() != other.layout.told():
-            raise ValueError(OTHER_LAYOUT)
-        added = {name: getattr(self, name) + getattr(other, name) for name in ADDED}
-        for name, value in added.items():
-            check_size(name, value)
-        hashes = np.concatenate([self.query_hash_Q, other.query_hash_Q])
-        hashes.sort()
-        check_whole(hashes)
-        single_C = merge_single(self.single_C, other.single_C)
-        return replace(self, **added, single_C=single_C, query_hash_Q=hashes)
-
     @classmethod
     def sum_of(cls, layout: Layout, states: Iterable["State"]) -> "State":
-        """The state of all, as `merged` makes it, in the memory of one and of the one at hand."""
+        """The state of all, the same bits in any order and for sums of sums; in the memory of one and the one at hand.
+
+        Raises ValueError if the layouts differ, if a query has rows in two of them, or if a sum would overflow.
+        """
         total, hashes = cls.empty(layout), [np.zeros(0, np.uint64)]
         single_C = total.single_C
         for state in states:
@@ -161,12 +148,6 @@ class State:
         hash_Q = np.sort(np.concatenate(hashes))
         check_whole(hash_Q)
         return replace(total, single_C=single_C, query_hash_Q=hash_Q)
-
-    def equals(self, other: "State") -> bool:
-        """Whether both are the same bits."""
-        names = (*ADDED, "single_C", "query_hash_Q")
-        same = all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
-        return same and self.layout.told() == other.layout.told()
 
     def to_table(self) -> pa.Table:
         """One row per slice; `once` holds in the first what belongs to no slice."""

@@ -21,7 +21,7 @@ LOW_BITS = 26  # of an integer: so that weighted sums of its two halves are exac
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class SliceEstimate:
     """A metric of every slice."""
 
     value_SR: np.ndarray  # NaN where it is not defined
@@ -57,14 +57,14 @@ class Estimates:
             return np.minimum(positive_S, self.count("queries") - positive_S + self.count("both"))
         return self.state.sum_MSG[SUMS.index(name)].sum(axis=1)
 
-    def of(self, name: str) -> Estimate:
+    def of(self, name: str) -> SliceEstimate:
         """The metric. Raises ValueError for one that a state does not have."""
         if name in HISTOGRAM:
             return self._histogram(name)
         if name not in self.names:
             raise ValueError(f"metric {name!r} is not known of a state; there are {', '.join(self.names)}")
         value_SR = self._ratio(name)
-        return Estimate(value_SR=value_SR, low_S=value_SR[:, 0], high_S=value_SR[:, 0])
+        return SliceEstimate(value_SR=value_SR, low_S=value_SR[:, 0], high_S=value_SR[:, 0])
 
     @cached_property
     def _weight_GR(self) -> np.ndarray:
@@ -115,7 +115,7 @@ class Estimates:
             entropy = -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
         return _over(_over(self._sum("loss"), weight), np.nan_to_num(entropy))
 
-    def _histogram(self, name: str) -> Estimate:
+    def _histogram(self, name: str) -> SliceEstimate:
         """The value of fine cells; replicates differ from it as they do on coarse cells."""
         state = self.state
         prove = {
@@ -128,7 +128,7 @@ class Estimates:
         value_SR = np.stack([_RESAMPLED[name](weighted_cells(c, self._weight_GR)) for c in state.coarse_SGK2])
         value_SR += bracket_S3[:, 1:2] - value_SR[:, :1]
         value_SR[:, 0] = bracket_S3[:, 1]
-        return Estimate(value_SR=np.clip(value_SR, 0.0, 1.0), low_S=bracket_S3[:, 0], high_S=bracket_S3[:, 2])
+        return SliceEstimate(value_SR=np.clip(value_SR, 0.0, 1.0), low_S=bracket_S3[:, 0], high_S=bracket_S3[:, 2])
 
 
 def weighted(sum_G: np.ndarray, weight_GR: np.ndarray) -> np.ndarray:

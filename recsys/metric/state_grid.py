@@ -55,14 +55,6 @@ class Grid:
             raise ValueError(f"a grid of {len(self.first_C)} cells is too fine; use at most 65,536")
 
     @classmethod
-    def fixed(cls, bits: int = 12, coarse_bits: int = 8) -> "Grid":
-        """Cells by the upper bits of the key alone, known without any row. Narrow scores share few of them."""
-        if not 1 <= coarse_bits <= bits <= 16:
-            raise ValueError(f"bits={bits} and coarse_bits={coarse_bits} must hold 1 <= coarse_bits <= bits <= 16")
-        cell_C = np.arange(1 << bits)
-        return cls(cell_C << (PREFIX_BITS - bits), cell_C >> (bits - coarse_bits))
-
-    @classmethod
     def fitted(cls, count_P2: np.ndarray, num_cells: int, num_coarse: int) -> "Grid":
         """Cells that hold about equal shares of what was surveyed, positives and negatives counting half each.
 

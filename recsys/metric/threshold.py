@@ -1,13 +1,11 @@
 """Decisions: what happens if everything from a threshold on is said to be positive, and which threshold is best.
 
-Rows count by their weight. A threshold that is not given is chosen on the estimate, over every distinct value from one
-sort (equal values are never parted), and kept over the replicates: the interval is that of using this very threshold,
-not of choosing one, and the value is a little too good, as it was chosen on the rows it is judged on.
-Shapes: N rows, T distinct values in descending order, Q queries, R weightings.
+Rows count by their weight. A threshold is chosen over every distinct value from one sort; equal values are never
+parted. On the rows it was chosen on it looks better than it is. Shapes: N rows, T distinct values in descending order,
+Q queries, R weightings.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -68,30 +66,10 @@ TO_CHOOSE_BY = ("f1", "balanced_accuracy", "g_mean", "mcc")  # precision or reca
 COLUMNS = {"probability": lambda sample: sample.probability_N, "score": lambda sample: sample.score_N}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recommendation:
-    """The threshold from which on to say yes, and what it achieves."""
-
-    threshold: float  # NaN where the criterion is undefined
-    value_R: np.ndarray
-
-
 def at(criterion: str, threshold: float, on: str = "probability") -> Metric:
     """The criterion of saying yes where `on` (probability or score) is at least the threshold."""
     value, column = _known(criterion, CRITERIA), _known(on, COLUMNS)
     return lambda sample, weight_QR: _at(value, threshold, column(sample), sample, weight_QR)
-
-
-def optimal(criterion: str, by: str | None = None, on: str = "probability") -> Metric:
-    """The criterion at the threshold that is best for `by` (itself, unless given), chosen on the estimate."""
-    by = by or criterion
-    return lambda sample, weight_QR: at(criterion, recommend(by, sample, on), on)(sample, weight_QR)
-
-
-def recommended(criterion: str, sample: Sample, weight_QR: np.ndarray, on: str = "probability") -> Recommendation:
-    """The best threshold for a criterion and what it achieves under every weighting."""
-    threshold = recommend(criterion, sample, on)
-    return Recommendation(threshold=threshold, value_R=at(criterion, threshold, on)(sample, weight_QR))
 
 
 def recommend(criterion: str, sample: Sample, on: str = "probability") -> float:

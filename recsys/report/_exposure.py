@@ -11,14 +11,17 @@ import pyarrow.compute as pc
 from recsys.metric import bootstrap, coverage
 from recsys.report._chart import ExposureCurve
 from recsys.report._evaluation import Evaluation, Record
-from recsys.report._slicing import item_popularity, popularity
+from recsys.report._slicing import item_popularity, popularity, popularity_source
 from recsys.scorer import output_for
 
 COVERAGE = (
     "Share of the catalogue that is among the first {k} of at least one query. No interval: fewer queries show less."
 )
 GINI = "Gini coefficient of how often items are among the first {k}: 0 if all equally often, near 1 if few take all."
-TOP_SHARE = "Share of the first {k} places taken by the 1 % of the catalogue shown most often."
+TOP_SHARE = (
+    "Share of the first {k} places taken by the items shown most often: 1 % of the catalogue, at least one item; here "
+    "{top} of {items}, which is {share:.2g} %."
+)
 ENTROPY = "Entropy of how often items are among the first {k}, over that of all items equally often (Pielou, 1966)."
 BIAS = (
     "Mean popularity of the first {k} items of a query over that of the catalogue, mean over queries: 1 is no bias "
@@ -29,6 +32,7 @@ NOVELTY = (
     "each), in bits, mean over queries (Zhou et al., 2010)."
 )
 DIVERSITY = "Share of the pairs of the first {k} items of a query from different categories (Smyth & McClave, 2001)."
+TOP = 0.01  # of the catalogue
 EXPOSURE = "Share of the first {k} places that show items of this part of the catalogue, by popularity."
 SIZE = "Share of the catalogue that lies in this part, by popularity."
 
@@ -64,7 +68,7 @@ def _of_target(evaluation: Evaluation, target: str, k: int, num_replicates: int,
             target=target,
             split="all",
             metric=metric,
-            definition=definition.format(k=k),
+            definition=definition,
             slice=where,
             value=value,
             low=low,
@@ -74,10 +78,10 @@ def _of_target(evaluation: Evaluation, target: str, k: int, num_replicates: int,
         )
 
     made = [
-        record(f"coverage@{k}", COVERAGE, "overall", coverage.coverage(item_T, num_items)),
-        record(f"gini@{k}", GINI, "overall", coverage.gini(item_T, num_items)),
-        record(f"top 1 % exposure@{k}", TOP_SHARE, "overall", coverage.top_share(item_T, num_items, 0.01)),
-        record(f"entropy@{k}", ENTROPY, "overall", coverage.entropy(item_T, num_items)),
+        record(f"coverage@{k}", COVERAGE.format(k=k), "overall", coverage.coverage(item_T, num_items)),
+        record(f"gini@{k}", GINI.format(k=k), "overall", coverage.gini(item_T, num_items)),
+        record(f"top 1 % exposure@{k}", _of_top(k, num_items), "overall", coverage.top_share(item_T, num_items, TOP)),
+        record(f"entropy@{k}", ENTROPY.format(k=k), "overall", coverage.entropy(item_T, num_items)),
     ]
     weight_QR = bootstrap.poisson_weights(query_ids, num_replicates, seed)
     for metric, definition, scale, value_Q in _of_lists(evaluation, query_T, item_T, len(query_ids)):
@@ -85,11 +89,11 @@ def _of_target(evaluation: Evaluation, target: str, k: int, num_replicates: int,
         value, low, high = bootstrap.interval(value_R, 0.95, num_queries=int(np.isfinite(value_Q).sum()), scale=scale)
         if np.isfinite(value):
             ends = (low, high) if np.isfinite(low + high) else (None, None)
-            made.append(record(f"{metric}@{k}", definition, "overall", value, *ends))
+            made.append(record(f"{metric}@{k}", definition.format(k=k), "overall", value, *ends))
     parts = popularity(evaluation)
     if isinstance(parts, str):
         return made
-    names, part_I = parts
+    (names, part_I), source = parts, popularity_source(evaluation)
     num_QG = np.zeros((len(query_ids), len(names)))
     np.add.at(num_QG, (query_T, part_I[item_T]), 1.0)
     total_R = weight_QR.T @ num_QG.sum(axis=1)
@@ -100,17 +104,28 @@ def _of_target(evaluation: Evaluation, target: str, k: int, num_replicates: int,
         )
         value, low, high = bootstrap.interval(share_R, 0.95, num_queries=len(query_ids), scale="logit")
         ends = (low, high) if np.isfinite(low + high) else (None, None)
-        made.append(record(f"exposure@{k}", EXPOSURE, f"popularity={name}", value, *ends))
-        made.append(record("catalogue share", SIZE, f"popularity={name}", float((part_I == part).mean())))
+        made.append(record(f"exposure@{k}", f"{EXPOSURE.format(k=k)} {source}", f"popularity={name}", value, *ends))
+        size = float((part_I == part).mean())
+        made.append(record("catalogue share", f"{SIZE} {source}", f"popularity={name}", size))
     return made
+
+
+def _of_top(k: int, num_items: int) -> str:
+    top = coverage.num_top(num_items, TOP)
+    return TOP_SHARE.format(k=k, top=top, items=num_items, share=100 * top / num_items)
 
 
 def _of_lists(evaluation: Evaluation, query_T: np.ndarray, item_T: np.ndarray, num_queries: int) -> Iterator[tuple]:
     """(metric, definition, scale of its interval, value_Q) of what each query shows."""
-    popularity_I = item_popularity(evaluation)
+    popularity_I, source = item_popularity(evaluation), popularity_source(evaluation)
     if np.isfinite(popularity_I).all() and (popularity_I >= 0).all():
-        yield "popularity_bias", BIAS, "log", coverage.popularity_bias(query_T, item_T, popularity_I, num_queries)
-        yield "novelty", NOVELTY, "log", coverage.novelty(query_T, item_T, popularity_I, num_queries)
+        yield (
+            "popularity_bias",
+            f"{BIAS} {source}",
+            "log",
+            coverage.popularity_bias(query_T, item_T, popularity_I, num_queries),
+        )
+        yield "novelty", f"{NOVELTY} {source}", "log", coverage.novelty(query_T, item_T, popularity_I, num_queries)
     if "category" in evaluation.items.column_names:
         codes = pc.dictionary_encode(evaluation.items["category"].combine_chunks()).indices
         group_I = pc.fill_null(codes, -1).to_numpy().astype(np.int64)

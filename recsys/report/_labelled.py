@@ -33,11 +33,10 @@ class Labelled:
     score: str  # a logit
     probability: str | None  # None: the sigmoid of the score
     weight: str | None  # None: every row counts once
-    where: tuple[tuple[str, str], ...]  # only rows with these values: (column, value)
 
     def columns(self, further: tuple[str, ...] = ()) -> list[str]:
         named = (self.query, self.item, self.label, self.score, self.probability, self.weight, *further)
-        return list(dict.fromkeys(name for name in (*named, *self.filtered) if name is not None))
+        return list(dict.fromkeys(name for name in named if name is not None))
 
     def check(self, further: list[str]) -> None:
         """Raises ValueError for a column that some file does not have, or without any row."""
@@ -50,18 +49,6 @@ class Labelled:
                 raise ValueError(f"{path} has no column {missing[0]!r}; it has {names}")
         if not num_rows:
             raise ValueError(f"no labelled row in {', '.join(self.paths[:3])}; give at least one")
-
-    @property
-    def filtered(self) -> list[str]:
-        """Columns that say which rows count."""
-        return [name for name, _ in self.where]
-
-    def chosen(self, batch: pa.RecordBatch) -> pa.Table:
-        """The rows of a batch that count."""
-        table = pa.Table.from_batches([batch])
-        for name, value in self.where:
-            table = table.filter(pc.equal(table[name], pa.scalar(value)))
-        return table
 
     def open(self, path: str, dictionaries: list[str]) -> pq.ParquetFile:
         """The file; text columns are read as numbers into a dictionary. ValueError for a column it does not have."""
@@ -103,20 +90,18 @@ def spans(labelled: Labelled, num_rows: int) -> list[Span]:
 def shards(labelled: Labelled, span: Span, further: tuple[str, ...] = ()) -> Iterator[pa.Table]:
     """Tables of whole queries, about SHARD_ROWS rows each: those of the queries that begin in the span."""
     columns = labelled.columns(further)
-    file = labelled.open(span.path, [n for n in columns if n not in labelled.filtered])
+    file = labelled.open(span.path, columns)
 
     def batches(start: int, stop: int) -> Iterator[pa.Table]:
         groups = list(range(start, stop))
         for batch in file.iter_batches(SHARD_ROWS, row_groups=groups, columns=columns, use_threads=False):
-            table = labelled.chosen(batch)
-            if table.num_rows:
-                yield table
+            yield pa.Table.from_batches([batch])
 
-    before, names = None, [labelled.query, *labelled.filtered]
+    before = None
     for group in range(span.start - 1, -1, -1):  # the last query before the span, mostly in the first group looked at
-        rows = [labelled.chosen(b) for b in file.iter_batches(SHARD_ROWS, row_groups=[group], columns=names)]
-        if rows := [table for table in rows if table.num_rows]:
-            before = rows[-1][labelled.query][-1].as_py()
+        rows = file.read_row_group(group, columns=[labelled.query], use_threads=False)
+        if rows.num_rows:
+            before = rows[labelled.query][-1].as_py()
             break
     held: list[pa.Table] = []
     for table in batches(span.start, span.stop):

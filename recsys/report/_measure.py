@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recsys.metric import grade, ranking, reliability, separation, threshold
-from recsys.metric._query_mean import QueryMean, by_observations, sum_by_query
+from recsys.metric._query_mean import QueryMean, by_observations, mean_by_query
 from recsys.metric._sample import Metric, Sample
 
 NUM_BINS = 15
@@ -21,11 +21,10 @@ DECISIONS = {
     "g_mean": "Geometric mean of the shares of positives and of negatives that are called what they are.",
     "mcc": "Correlation of what is said and what is (Matthews, 1975).",
 }
-POOLED = ("average_precision", "ks")  # over rows of any query
+POOLED = ("average_precision", "ks")  # over rows of any query; a random order is not what ties make of them
 NAMES = {"precision": "precision", "recall": "recall", "f1": "F1"}
-CUT = (
-    "A grade is said by cutting the score where macro recall is highest on the main split; each grade counts the same."
-)
+FLATTERED = "on the main split; there it is judged by the labels it was chosen on, and looks better than it is"
+CUT = f"A grade is said by cutting the score where macro recall, each grade counting the same, is highest {FLATTERED}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +62,8 @@ def choose(sample: Sample, num_grades: int) -> Cuts:
     return Cuts(threshold=threshold.recommend("f1", sample), num_grades=num_grades, cut_L=cut_L)
 
 
-def measures(k: int, gain: str) -> list[RowMeasure]:
-    """All measures, the headline's first. `gain` is the sentence of the target."""
+def measures(k: int, gain: str, num_bins: int = NUM_BINS) -> list[RowMeasure]:
+    """All measures, the headline's first. `gain` is the sentence of the target, `num_bins` are those of `ece`."""
     ndcg = (
         f"nDCG of the first {k} places, discount 1/log2(1 + rank); {gain}. Mean over queries in which something gains."
     )
@@ -76,7 +75,7 @@ def measures(k: int, gain: str) -> list[RowMeasure]:
     log_loss = "Mean negative log-likelihood of the calibrated probability, in nats, per observation."
     brier = "Mean squared difference of calibrated probability and outcome (Brier, 1950)."
     ece = (
-        f"Expected calibration error: mean gap of stated and observed share over {NUM_BINS} bins of equal width "
+        f"Expected calibration error: mean gap of stated and observed share over {num_bins} bins of equal width "
         "(Naeini et al., 2015). Biased upward, most of all in small slices."
     )
     return [
@@ -91,7 +90,7 @@ def measures(k: int, gain: str) -> list[RowMeasure]:
         _ranking("auc catalogue", ranking.auc_catalogue, "catalogue", "positive", auc_catalogue),
         _loss("log_loss", reliability.log_loss, "log", log_loss),
         _loss("brier", reliability.brier, "logit", brier),
-        _loss("ece", reliability.ece(NUM_BINS), "logit", ece),
+        _loss("ece", reliability.ece(num_bins), "logit", ece),
         _rate("mean_probability", _probability, "Mean calibrated probability, per observation."),
         _rate("positive_rate", _positive, "Share of observations with a positive label."),
         *_further(k),
@@ -105,9 +104,13 @@ def _further(k: int) -> list[RowMeasure]:
     hit_rate = f"Chance of at least one positive item in the first {k} places, mean over queries with a positive."
     pooled = (
         "Area under the precision-recall curve of rows of any query: sum of recall gained times precision over the "
-        "distinct scores (Davis & Goadrich, 2006)."
+        "distinct scores (Davis & Goadrich, 2006). A random order has about the share of positives, and more where "
+        "these are few."
     )
-    ks = "Largest difference of the shares of positives and of negatives above a score; it does not tell the direction."
+    ks = (
+        "Largest difference of the shares of positives and of negatives above a score; it does not tell the direction. "
+        "A random order never has 0, but about 0.87 sqrt(1/positives + 1/negatives)."
+    )
     gauc = "AUC within a query, averaged"
     entropy = (
         "Log-loss over that of always stating the share of positives (He et al., 2014): below 1 the probabilities know "
@@ -125,7 +128,7 @@ def _further(k: int) -> list[RowMeasure]:
         _ranking(f"precision@{k} catalogue", ranking.precision_catalogue(k), "catalogue", "row", precision),
         _ranking(f"hit_rate@{k} catalogue", ranking.hit_rate_catalogue(k), "catalogue", "positive", hit_rate),
     ]
-    together = f"{JUDGED} Rows of equal score are taken together."
+    together = "Only labelled rows are ranked. Those of equal score are taken together."
     ranked = [
         replace(m, definition=m.definition.replace(f"{JUDGED} {TIES}", together)) if m.name in POOLED else m
         for m in ranked
@@ -138,7 +141,7 @@ def decisions(cuts: Cuts) -> list[RowMeasure]:
     """What happens if everything from the threshold on is said to be positive, and grades are said by the cuts."""
     made = []
     if np.isfinite(cuts.threshold):
-        where = f"Saying yes from a probability of {cuts.threshold:.4g} on, which has the highest F1 on the main split."
+        where = f"Saying yes from a probability of {cuts.threshold:.4g} on, which has the highest F1 {FLATTERED}."
         for name, definition in DECISIONS.items():
             metric, scale = threshold.at(name, cuts.threshold), "linear" if name == "mcc" else "logit"
             made.append(_decision(name, metric, scale, f"{definition} {where}"))
@@ -199,7 +202,7 @@ def _loss(name: str, metric: Metric, scale: str, definition: str) -> RowMeasure:
 
 
 def _rate(name: str, value: Callable[[Sample], np.ndarray], definition: str) -> RowMeasure:
-    metric = QueryMean(value=lambda sample: _mean_by_query(sample, value(sample)), mass=by_observations)
+    metric = QueryMean(value=lambda sample: mean_by_query(sample, value(sample)), mass=by_observations)
     return RowMeasure(
         name=name, metric=metric, definition=definition, needs="row", pool="rate", scale="logit", better="neither"
     )
@@ -211,9 +214,3 @@ def _probability(sample: Sample) -> np.ndarray:
 
 def _positive(sample: Sample) -> np.ndarray:
     return sample.positive_N.astype(np.float64)
-
-
-def _mean_by_query(sample: Sample, value_N: np.ndarray) -> np.ndarray:
-    total_Q = sum_by_query(sample, sample.weight_N)
-    mean_Q = np.full(sample.num_queries, np.nan)
-    return np.divide(sum_by_query(sample, sample.weight_N * value_N), total_Q, out=mean_Q, where=total_Q > 0)

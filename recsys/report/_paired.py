@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from recsys import seed
 from recsys.report._evaluation import Evaluation, Other
-from recsys.report._rows import Rows, rows
+from recsys.report._rows import TargetRows, rows
 
 PAIR = ["query_id", "item_id"]
 ROW = [*PAIR, "label"]
@@ -27,8 +27,8 @@ class Paired:
     """One target of this run and others. Queries, items, labels and weights are the same in all, row by row."""
 
     split: str  # test where a model saw labels, else all
-    ours: Rows
-    others: dict[str, Rows]  # name of the run -> its rows
+    ours: TargetRows
+    others: dict[str, TargetRows]  # name of the run -> its rows
     num_shared: int  # labelled pairs that all have
     left_out: dict[str, int]  # why -> labelled pairs of this run or of another
     same_catalogue: bool  # ranks among all scored items mean the same
@@ -114,6 +114,6 @@ def _restricted(table: pa.Table, shared: pa.Table) -> pa.Table:
     return table.join(shared.select(PAIR), keys=PAIR, join_type="left semi")
 
 
-def _same_totals(ours: Rows, theirs: Rows) -> bool:
+def _same_totals(ours: TargetRows, theirs: TargetRows) -> bool:
     one, other = ours.sample.total_N, theirs.sample.total_N
     return one is not None and other is not None and bool(np.array_equal(one, other))

@@ -10,15 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.metric._sample import Sample
+from recsys.metric import Sample, Unit
 from recsys.report._evaluation import Evaluation
 from recsys.scorer import output_for
+from recsys.tables import INCLUSION
 
 SPLIT_ORDER = ("all", "train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class TargetRows:
     """The labelled rows of one target on one split, with where each comes from."""
 
     sample: Sample
@@ -65,7 +66,7 @@ def splits(evaluation: Evaluation) -> list[str]:
     return [evaluation.split, *others]
 
 
-def rows(evaluation: Evaluation, target: str, split: str) -> Rows:
+def rows(evaluation: Evaluation, target: str, split: str) -> TargetRows:
     """The labelled rows of `target` whose query is in `split` ('all': every split), ordered by query, item, label.
 
     Raises ValueError if ranks are given and a labelled pair has none, and for a score, probability, weight or label
@@ -80,6 +81,8 @@ def rows(evaluation: Evaluation, target: str, split: str) -> Rows:
     label_N = _floats(labels["label"])
     noun = evaluation.targets[target]
     _check(labels, target, noun.outside(label_N))
+    positive_N, weight_N = np.asarray(noun.positive(label_N), bool), _floats(labels["weight"])
+    drawn = INCLUSION in labels.column_names
     above_N, tied_N, total_N = _ranks(evaluation, target, labels, query_ids, query_N, item_ids, item_N)
     sample = Sample(
         num_queries=len(query_ids),
@@ -87,15 +90,16 @@ def rows(evaluation: Evaluation, target: str, split: str) -> Rows:
         item_N=item_N.astype(np.int64),
         score_N=labels["score"].to_numpy().astype(np.float32),
         probability_N=_floats(labels["probability"]),
-        positive_N=np.asarray(noun.positive(label_N), bool),
+        positive_N=positive_N,
         gain_N=np.asarray(noun.gain(label_N), np.float64),
-        weight_N=_floats(labels["weight"]),
+        weight_N=weight_N,
         above_N=above_N,
         tied_N=tied_N,
         total_N=total_N,
         grade_N=np.rint(label_N).astype(np.int64) if noun.num_grades() else None,
+        unit=Unit.of(weight_N, _floats(labels[INCLUSION]), positive_N) if drawn else Unit(),
     )
-    return Rows(
+    return TargetRows(
         sample=sample,
         query_ids=[str(q) for q in query_ids],
         query_Q=_where(query_ids, evaluation.queries["query_id"]),

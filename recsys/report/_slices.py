@@ -24,7 +24,8 @@ def crossed(cuts: tuple[Slicing, ...], crosses: list[list[str]]) -> list[Slicing
         present, value_N = np.unique(code_N, return_inverse=True)
         names = [f"{first.values[c // len(second.values)]} × {second.values[c % len(second.values)]}" for c in present]
         axis = max(first.axis, second.axis, key=AXES.index)
-        made.append(Slicing(column=f"{one} × {other}", axis=axis, values=tuple(names), value_N=value_N))
+        note = " ".join(cut.note for cut in (first, second) if cut.note)
+        made.append(Slicing(column=f"{one} × {other}", axis=axis, values=tuple(names), value_N=value_N, note=note))
     return made
 
 

@@ -12,13 +12,19 @@ import pyarrow.compute as pc
 
 from recsys.metric.group import head_torso_tail
 from recsys.report._evaluation import Evaluation
-from recsys.report._rows import Rows
+from recsys.report._rows import TargetRows
 
 NOT_SLICES = {"query_id", "item_id", "impression_id", "text", "title", "frequency", "popularity", "target", "label"}
 NOT_SLICES |= {"weight", "split", "score", "uncalibrated", "probability"}
 ALWAYS = ("category", "brand", "price", "kind", "locale")
 NONE, OTHER = "(none)", "other"
 PARTS = ("head", "torso", "tail", NONE)
+TRAFFIC_OF = {"frequency": "queries", "popularity": "items"}
+OF_COLUMN = "Popularity is the column `popularity`."
+OF_LABELS = (
+    "No column says how popular items are: how often they were labelled stands for it, so that what was judged more "
+    "often counts as more popular."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +35,7 @@ class Slicing:
     axis: str  # query, item or label
     values: tuple[str, ...]
     value_N: np.ndarray  # int64: index into values
+    note: str = ""  # to the definition of every figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,7 @@ class Slicings:
 
 def slicings(
     evaluation: Evaluation,
-    rows: Rows,
+    rows: TargetRows,
     *,
     named: list[str],
     max_values: int,
@@ -67,7 +74,8 @@ def slicings(
         if isinstance(made, str):
             skipped[column] = made
         else:
-            cuts.append(Slicing(column=column, axis=axis, values=tuple(made[0]), value_N=made[1]))
+            note = popularity_source(evaluation) if (column, axis) == ("popularity", "item") else ""
+            cuts.append(Slicing(column=column, axis=axis, values=tuple(made[0]), value_N=made[1], note=note))
 
     add("frequency", "query", lambda: _frequency(evaluation, rows))
     add("popularity", "item", lambda: _popularity(evaluation, rows))
@@ -81,42 +89,54 @@ def slicings(
     return Slicings(cuts=tuple(cuts), skipped=skipped)
 
 
-def _frequency(evaluation: Evaluation, rows: Rows) -> tuple[list[str], np.ndarray] | str:
+def _frequency(evaluation: Evaluation, rows: TargetRows) -> tuple[list[str], np.ndarray] | str:
     """Head, torso, tail of all queries of the corpus, by how often they were asked."""
     array = evaluation.queries["frequency"] if "frequency" in evaluation.queries.column_names else None
     if array is None or array.null_count == len(array):
         return "no query says how often it was asked"
-    part_X = _thirds_of_traffic(array.to_numpy().astype(np.float64))
+    part_X = thirds_of_traffic(array.to_numpy().astype(np.float64), "frequency", evaluation.queries["query_id"])
     if isinstance(part_X, str):
         return part_X
     return _present(PARTS, _take(part_X, rows.query_Q[rows.sample.query_N], len(PARTS) - 1))
 
 
 def popularity(evaluation: Evaluation) -> tuple[tuple[str, ...], np.ndarray] | str:
-    """Names of the parts, and part_I: head, torso, tail of the catalogue by the column `popularity` where it
-    holds numbers, else by
-    observations in the labels. A reason where there are no parts."""
-    part_I = _thirds_of_traffic(item_popularity(evaluation))
+    """Names of the parts, and part_I: head, torso, tail of the catalogue by the column `popularity` where it holds
+    numbers, else by observations in the labels. A reason where there are no parts."""
+    part_I = thirds_of_traffic(item_popularity(evaluation), "popularity", evaluation.items["item_id"])
     return part_I if isinstance(part_I, str) else (PARTS, part_I)
+
+
+def popularity_source(evaluation: Evaluation) -> str:
+    """What is taken for the popularity of items, as a sentence."""
+    items = evaluation.items
+    given = items.schema.field("popularity").type if "popularity" in items.column_names else pa.null()
+    return OF_COLUMN if pa.types.is_floating(given) or pa.types.is_integer(given) else OF_LABELS
 
 
 def item_popularity(evaluation: Evaluation) -> np.ndarray:
     """popularity_I, float64: see `popularity`; NaN where the column has no number."""
-    given = evaluation.items["popularity"] if "popularity" in evaluation.items.column_names else None
-    if given is not None and (pa.types.is_floating(given.type) or pa.types.is_integer(given.type)):
-        return given.to_numpy().astype(np.float64)
+    if popularity_source(evaluation) == OF_COLUMN:
+        return evaluation.items["popularity"].to_numpy().astype(np.float64)
     seen = evaluation.calibrated.group_by("item_id", use_threads=False).aggregate([("weight", "sum")])
     place = pc.index_in(evaluation.items["item_id"], value_set=seen["item_id"].combine_chunks())
     return pc.fill_null(pc.take(seen["weight_sum"], place), 0.0).to_numpy().astype(np.float64)
 
 
-def _popularity(evaluation: Evaluation, rows: Rows) -> tuple[list[str], np.ndarray] | str:
+def _popularity(evaluation: Evaluation, rows: TargetRows) -> tuple[list[str], np.ndarray] | str:
     parts = popularity(evaluation)
     return parts if isinstance(parts, str) else _present(PARTS, _take(parts[1], rows.item_N, len(PARTS) - 1))
 
 
-def _thirds_of_traffic(traffic_X: np.ndarray) -> np.ndarray | str:
-    """part_X: index into PARTS."""
+def thirds_of_traffic(traffic_X: np.ndarray, column: str, ids: pa.ChunkedArray) -> np.ndarray | str:
+    """part_X: index into PARTS; what is not finite is unknown. Raises ValueError for a number below 0, and names whose
+    it is."""
+    if len(wrong := np.flatnonzero(traffic_X < 0)):
+        named = ", ".join(repr(ids[int(x)].as_py()) for x in wrong[:3])
+        raise ValueError(
+            f"{column} {traffic_X[wrong[0]]:g} is below 0, as that of {len(wrong)} of {len(traffic_X)} "
+            f"{TRAFFIC_OF[column]} is (first: {named}); leave it empty where it is unknown"
+        )
     known_X = np.isfinite(traffic_X)
     if len(np.unique(traffic_X[known_X])) < 2:
         return "all are equally frequent"
@@ -130,7 +150,7 @@ def _take(value_X: np.ndarray, index_N: np.ndarray, missing: float) -> np.ndarra
     return np.append(value_X, missing)[index_N]
 
 
-def _label(rows: Rows) -> tuple[list[str], np.ndarray] | str:
+def _label(rows: TargetRows) -> tuple[list[str], np.ndarray] | str:
     """The label, rounded to a whole grade."""
     grade_G, value_N = np.unique(np.rint(rows.labels["label"].to_numpy()), return_inverse=True)
     return ([f"{g:g}" for g in grade_G], value_N) if len(grade_G) > 1 else "all labels are equal"
@@ -145,8 +165,10 @@ def _by_value(array, index_N, query_N, max_values: int) -> tuple[list[str], np.n
     numeric = pa.types.is_floating(array.type) or pa.types.is_integer(array.type)
     if numeric:
         return _thirds(array.to_numpy().astype(np.float64), index_N)
-    text_X = np.append(pc.fill_null(array.cast(pa.string()), NONE).to_numpy().astype(object), NONE)
-    value_V, value_N = np.unique(text_X[index_N].astype(str), return_inverse=True)
+    value_V, code_X = texts(array)
+    code_N = np.append(code_X, value_V.index(NONE) if NONE in value_V else len(value_V))[index_N]
+    present, value_N = np.unique(code_N, return_inverse=True)
+    value_V = np.array([*value_V, NONE], object)[present]
     if len(value_V) < 2:
         return "all rows have the same value"
     if len(value_V) > max_values:
@@ -155,8 +177,18 @@ def _by_value(array, index_N, query_N, max_values: int) -> tuple[list[str], np.n
         kept = np.sort(np.lexsort((np.arange(len(value_V)), -num_queries_V))[: max_values - 1])
         new_V = np.full(len(value_V), max_values - 1)
         new_V[kept] = np.arange(max_values - 1)
-        value_V, value_N = np.append(value_V[kept].astype(object), _unused(OTHER, value_V[kept])), new_V[value_N]
+        value_V, value_N = np.append(value_V[kept], _unused(OTHER, value_V[kept])), new_V[value_N]
     return _present(value_V.tolist(), value_N)
+
+
+def texts(array: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
+    """(values, ascending, and code_X): each text is held once, however long it is."""
+    coded = pc.fill_null(array.cast(pa.string()), NONE).combine_chunks().dictionary_encode()
+    values = coded.dictionary.to_pylist()
+    order = sorted(range(len(values)), key=values.__getitem__)
+    place_V = np.empty(len(values), np.int64)
+    place_V[order] = np.arange(len(values))
+    return [values[v] for v in order], place_V[coded.indices.to_numpy()]
 
 
 def _unused(name: str, taken: np.ndarray) -> str:

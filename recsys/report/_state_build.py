@@ -27,7 +27,7 @@ from recsys.report._labelled import (
     shard_of,
     shards,
 )
-from recsys.report._state_cuts import Cutter, Places, count_values, cut_table, row_values
+from recsys.report._state_cuts import Cutter, Places, check_values, count_values, cut_table, row_values
 from recsys.target import Target
 
 
@@ -61,11 +61,16 @@ class Survey:
         """Cells that hold about equal shares of what was found."""
         return Grid.fitted(self.count_P2, num_cells, num_coarse)
 
+    def count(self, name: str, counts: Counter) -> None:
+        """Takes in how often each value of a column occurs. Raises ValueError where there are too many of them."""
+        self.values.setdefault(name, Counter()).update(counts)
+        check_values(name, self.values[name])
+
     def add(self, other: "Survey") -> None:
         """Takes in what another one found, in any order."""
         self.count_P2 += other.count_P2
         for name, counts in other.values.items():
-            self.values.setdefault(name, Counter()).update(counts)
+            self.count(name, counts)
         if other.weight_X is not None:
             self.weight_X = other.weight_X + (0 if self.weight_X is None else self.weight_X)
 
@@ -75,22 +80,22 @@ def survey_span(
 ) -> Survey:
     """Surveys the row groups of a span. `items` where observations of items are to be counted."""
     found = Survey()
-    names = [labelled.score, labelled.label, *by_row, *labelled.filtered]
+    names = [labelled.score, labelled.label, *by_row]
     names += [n for n in (labelled.item, labelled.weight) if items is not None and n is not None]
     file = labelled.open(span.path, [labelled.item, *by_row])
     groups = list(range(span.start, span.stop))
     for batch in file.iter_batches(
         SHARD_ROWS, row_groups=groups, columns=list(dict.fromkeys(names)), use_threads=False
     ):
-        everything, table = pa.Table.from_batches([batch]), labelled.chosen(batch)
+        table = pa.Table.from_batches([batch])
         positive_N = np.asarray(target.positive(table[labelled.label].to_numpy().astype(np.float64)), bool)
         survey(order_key(table[labelled.score].to_numpy()), positive_N, found.count_P2)
         for name in by_row:
-            found.values[name] = found.values.get(name, Counter()) + count_values(table[name])
+            found.count(name, count_values(table[name]))
         if items is not None:
-            weight_N = 1.0 if labelled.weight is None else everything[labelled.weight].to_numpy()
-            unit_N = np.rint(np.broadcast_to(weight_N, len(everything)) * WEIGHT_UNIT).astype(np.int64)
-            place_N = items.of(everything[labelled.item].combine_chunks())
+            weight_N = 1.0 if labelled.weight is None else table[labelled.weight].to_numpy()
+            unit_N = np.rint(np.broadcast_to(weight_N, len(table)) * WEIGHT_UNIT).astype(np.int64)
+            place_N = items.of(table[labelled.item].combine_chunks())
             if found.weight_X is None:
                 found.weight_X = np.zeros(items.num, np.int64)
             np.add.at(found.weight_X, place_N[place_N >= 0], unit_N[place_N >= 0])
@@ -129,11 +134,9 @@ def condense_span(labelled: Labelled, span: Span, target: Target, grid: Grid, di
     found = Condensed.empty(grid, dials.num_groups)
     names = [n for n in (labelled.query, labelled.score, labelled.label, labelled.weight) if n is not None]
     file = labelled.open(span.path, [labelled.query])
-    groups, columns = list(range(span.start, span.stop)), list(dict.fromkeys([*names, *labelled.filtered]))
+    groups, columns = list(range(span.start, span.stop)), list(dict.fromkeys(names))
     for batch in file.iter_batches(SHARD_ROWS, row_groups=groups, columns=columns, use_threads=False):
-        table = labelled.chosen(batch)
-        if not table.num_rows:
-            continue
+        table = pa.Table.from_batches([batch])
         check_full(table, names)
         weight_N = np.ones(len(table)) if labelled.weight is None else floats(table[labelled.weight])
         found.count(

@@ -13,7 +13,17 @@ import pyarrow.compute as pc
 
 from recsys.metric.state import Cut
 from recsys.report._labelled import Shard, hashes
-from recsys.report._slicing import ALWAYS, NONE, NOT_SLICES, OTHER, PARTS, _thirds, _thirds_of_traffic, _unused
+from recsys.report._slicing import (
+    ALWAYS,
+    NONE,
+    NOT_SLICES,
+    OF_LABELS,
+    OTHER,
+    PARTS,
+    _thirds,
+    _unused,
+    thirds_of_traffic,
+)
 
 TRAFFIC = {"query": "frequency", "item": "popularity"}  # columns that are cut by thirds of their sum
 MOST_VALUES = 1 << 20  # of a column of the rows themselves
@@ -29,6 +39,7 @@ class CutTable:
     codes: dict[str, np.ndarray]  # column -> uint8 code_X, and one more for ids that the table does not have
     skipped: dict[str, str]  # column -> why it is no cut
     merged: dict[str, int]  # column -> values that became 'other'
+    notes: dict[str, str]  # column -> what is to be known of it
 
     def code_of(self, column: str, place_N: np.ndarray) -> np.ndarray:
         """uint8 codes of places; -1 is an id that the table does not have."""
@@ -103,18 +114,19 @@ def cut_table(
     `observed_X` stands for the popularity of items where no column says it. Rare values become 'other'. A column whose
     name is found `elsewhere` too is called after its table.
     """
-    cuts, codes, skipped, merged = [], {}, {}, {}
+    cuts, codes, skipped, merged, notes = [], {}, {}, {}, {}
     key, traffic = f"{axis}_id", TRAFFIC[axis]
     names = [n for n in table.column_names if n not in NOT_SLICES and n != key]
     names.sort(key=lambda n: (ALWAYS.index(n) if n in ALWAYS else len(ALWAYS), n))
     arrays = {n: table[n] for n in names}
+    observed = None if observed_X is None else pa.chunked_array([observed_X])
     if traffic in table.column_names and _is_number(table[traffic].type):
         arrays = {traffic: table[traffic]} | arrays
-    elif observed_X is not None:
-        arrays = {traffic: pa.chunked_array([observed_X])} | arrays
+    elif observed is not None:
+        arrays = {traffic: observed} | arrays
     for name, array in arrays.items():
         if name == traffic:
-            part_X = _thirds_of_traffic(_floats(array))
+            part_X = thirds_of_traffic(_floats(array), traffic, table[key])
             found = part_X if isinstance(part_X, str) else (list(PARTS), part_X)
         elif _is_number(array.type):
             found = _thirds(_floats(array), np.arange(len(array))) if name in ALWAYS or name in named else ""
@@ -127,11 +139,15 @@ def cut_table(
         name = f"{axis}_{name}" if name in elsewhere else name
         if NONE not in values:
             values = [*values, NONE]
+        if array is observed:
+            notes[name] = OF_LABELS
         cuts.append(Cut(column=name, axis=axis, values=tuple(values)))
         codes[name] = np.append(code_X, values.index(NONE)).astype(np.uint8)
         merged |= {name: rest[0]} if rest and rest[0] else {}
     places = Places(table[key].combine_chunks(), axis, seed)
-    return CutTable(axis=axis, places=places, cuts=tuple(cuts), codes=codes, skipped=skipped, merged=merged)
+    return CutTable(
+        axis=axis, places=places, cuts=tuple(cuts), codes=codes, skipped=skipped, merged=merged, notes=notes
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -169,6 +185,14 @@ class Cutter:
         tables = (table for table in (self.queries, self.items) if table is not None)
         return {column: number for table in tables for column, number in table.merged.items()}
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """What is to be known of the figures of a column's slices, crosses included."""
+        tables = (table for table in (self.queries, self.items) if table is not None)
+        known = {column: note for table in tables for column, note in table.notes.items()}
+        crossed = {f"{one} × {other}": known[n] for one, other in self.crosses for n in (one, other) if n in known}
+        return known | crossed
+
     def codes(self, shard: Shard, hash_Q: np.ndarray) -> dict[str, np.ndarray]:
         """The number of each query, or of each row, in every cut: what `Builder.add` takes."""
         found: dict[str, np.ndarray] = {}
@@ -198,12 +222,19 @@ def row_values(counts: Counter, max_values: int) -> tuple[tuple[str, ...], int]:
 
 
 def count_values(column: pa.ChunkedArray) -> Counter:
-    """How often each value occurs, as text. Raises ValueError for a column of too many values to be slices."""
+    """How often each value occurs, as text."""
     counted = column.value_counts()
-    if len(counted) > MOST_VALUES:
-        raise ValueError(f"a column of the rows has more than {MOST_VALUES} values; slice by a table, or leave it out")
     texts = counted.field("values").cast(pa.string()).fill_null(NONE).to_pylist()
     return Counter(dict(zip(texts, counted.field("counts").to_pylist(), strict=True)))
+
+
+def check_values(name: str, counts: Counter) -> None:
+    """Raises ValueError where a column of the rows has too many values to be counted, let alone shown."""
+    if len(counts) > MOST_VALUES:
+        raise ValueError(
+            f"column {name!r} of the rows has more than {MOST_VALUES:,} values; leave it out of cuts.rows, or give "
+            "cuts.queries or cuts.items a column of fewer"
+        )
 
 
 def _codes_of(column: pa.ChunkedArray, values: tuple[str, ...]) -> np.ndarray:

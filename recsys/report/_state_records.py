@@ -11,7 +11,7 @@ import numpy as np
 from recsys.metric import bootstrap
 from recsys.metric.contrast import Contrast
 from recsys.metric.state import ADDED, Cut, State
-from recsys.metric.state_estimate import HISTOGRAM, Estimate, Estimates
+from recsys.metric.state_estimate import HISTOGRAM, Estimates, SliceEstimate
 from recsys.report._evaluation import Record
 from recsys.report._measure import Measure, measures
 from recsys.report._slicing import OTHER, PARTS
@@ -29,50 +29,17 @@ from recsys.report._statement import (
 
 COUNTED = {"row": "queries", "gain": "gaining", "positive": "positive", "both": "both", "classes": "classes"}
 RANDOM = ("ndcg", "mrr", "recall")
-FURTHER = (  # name, needs, pool, scale, better, definition
-    (
-        "map",
-        "positive",
-        "judged",
-        "logit",
-        "higher",
-        "Average precision within a query, mean over those with a positive.",
-    ),
-    (
-        "gauc_by_positives",
-        "both",
-        "judged",
-        "logit",
-        "higher",
-        "AUC within a query, averaged by its positives; queries of one class do not count.",
-    ),
-    ("gauc_unweighted", "both", "judged", "logit", "higher", "AUC within a query, mean over queries of both classes."),
-    (
-        "average_precision",
-        "classes",
-        "judged",
-        "logit",
-        "higher",
-        "Area under precision and recall by steps (average precision over all rows); a random order has the share of "
-        "positives.",
-    ),
-    ("ks", "classes", "judged", "logit", "higher", "Largest distance of the score distributions of the two classes."),
-    (
-        "normalised_entropy",
-        "row",
-        "probability",
-        "log",
-        "lower",
-        "Log-loss over that of always stating the share of positives (He et al., 2014); 1 says nothing.",
-    ),
-    (
-        "calibration_ratio",
-        "row",
-        "rate",
-        "log",
-        "neither",
-        "Sum of probabilities over number of positives: 1 is right, 2 promises twice what happens.",
-    ),
+SAME = (  # names that the measures of a report have in a state too
+    *("mrr", "auc", "gauc", "log_loss", "brier", "ece", "mean_probability", "positive_rate"),
+    *("map", "gauc_by_positives", "gauc_unweighted", "average_precision", "ks", "normalised_entropy"),
+)
+RATIO = Measure(
+    name="calibration_ratio",
+    definition="Sum of probabilities over number of positives: 1 is right, 2 promises twice what happens.",
+    needs="row",
+    pool="rate",
+    scale="log",
+    better="neither",
 )
 
 
@@ -114,27 +81,31 @@ def fold_small(state: State, min_size: int) -> tuple[State, dict[str, int]]:
     return replace(state, layout=replace(state.layout, cuts=tuple(cuts)), **added), gone
 
 
-def records(state: State, *, target: str, split: str, gain: str, num_replicates: int, min_queries: int) -> list[Record]:
+def records(
+    state: State,
+    *,
+    target: str,
+    split: str,
+    gain: str,
+    num_replicates: int,
+    min_queries: int,
+    notes: dict[str, str],
+) -> list[Record]:
     """All records of a state: overall, every slice, and slices together where they have at least `min_queries`. `gain`
-    is the sentence of the target."""
-    teller = _Teller(target=target, split=split, estimates=Estimates(state, num_replicates), min_queries=min_queries)
-    made = [record for measure in known(state.layout.k, gain) for record in teller.tell(*measure)]
+    is the sentence of the target, `notes` are those to the figures of a column's slices."""
+    estimates = Estimates(state, num_replicates)
+    teller = _Teller(target=target, split=split, estimates=estimates, min_queries=min_queries, notes=notes)
+    measured = known(state.layout.k, gain, state.layout.num_bins)
+    made = [record for measure, name in measured for record in teller.tell(measure, name)]
     return sorted(made, key=lambda r: r.slice != "overall")
 
 
-def known(k: int, gain: str) -> list[tuple[Measure, str]]:
+def known(k: int, gain: str, num_bins: int) -> list[tuple[Measure, str]]:
     """Measures of a state and the name it has there."""
-    names = {f"ndcg@{k}": "ndcg", f"recall@{k}": "recall"}
-    names |= {n: n for n in ("mrr", "auc", "gauc", "log_loss", "brier", "ece", "mean_probability", "positive_rate")}
-    names |= {f"precision@{k}": "precision", f"hit_rate@{k}": "hit_rate"} | {name: name for name, *_ in FURTHER}
-    named: dict[str, Measure] = {measure.name: measure for measure in measures(k, gain)}
-    found = [(named[name], inside) for name, inside in names.items() if name in named]
-    for name, needs, pool, scale, better, definition in FURTHER:
-        if name in named:
-            continue
-        own = Measure(name=name, definition=definition, needs=needs, pool=pool, scale=scale, better=better)
-        found.append((own, name))
-    return found
+    names = {f"{name}@{k}": name for name in ("ndcg", "recall", "precision", "hit_rate")}
+    names |= {name: name for name in SAME}
+    named: dict[str, Measure] = {measure.name: measure for measure in measures(k, gain, num_bins)}
+    return [*((named[name], inside) for name, inside in names.items()), (RATIO, RATIO.name)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +116,7 @@ class _Teller:
     split: str
     estimates: Estimates
     min_queries: int
+    notes: dict[str, str]
 
     def tell(self, measure: Measure, name: str) -> list[Record]:
         found, cuts = self.estimates.of(name), self.estimates.state.layout.cuts
@@ -160,7 +132,7 @@ class _Teller:
             made += self._by_slice(measure, name, found, random, cut)
         return made
 
-    def _against_random(self, measure: Measure, found: Estimate, random_SR: np.ndarray) -> list[Record]:
+    def _against_random(self, measure: Measure, found: SliceEstimate, random_SR: np.ndarray) -> list[Record]:
         counted = self._num_queries(measure, 0)
         smallest = bootstrap.detectable_difference(found.value_SR[0], num_queries=counted, level=LEVEL)
         return [
@@ -169,10 +141,11 @@ class _Teller:
             self._record(detectable(measure), 0, "overall", np.array([smallest])),
         ]
 
-    def _by_slice(self, measure: Measure, name: str, found: Estimate, random_SR, cut: Cut) -> list[Record]:
+    def _by_slice(self, measure: Measure, name: str, found: SliceEstimate, random_SR, cut: Cut) -> list[Record]:
         start, made = self.estimates.state.layout.first[cut.column], []
         if cut.axis == "item" and measure.pool != "probability":
             measure = replace(measure, definition=f"{measure.definition} Only items of the slice count as judged.")
+        measure = replace(measure, definition=f"{measure.definition} {self.notes.get(cut.column, '')}".strip())
         for v, value in enumerate(cut.values):
             where = f"{cut.column}={value}"
             made.append(self._record(measure, start + v, where, found.value_SR[start + v], found))
@@ -222,7 +195,7 @@ class _Teller:
         }
 
     def _record(
-        self, measure: Measure, s: int, where: str, value_R: np.ndarray, found: Estimate | None = None
+        self, measure: Measure, s: int, where: str, value_R: np.ndarray, found: SliceEstimate | None = None
     ) -> Record:
         """A record whose interval holds the bracket as well, where the metric is read off a histogram."""
         num_queries = self._num_queries(measure, s)

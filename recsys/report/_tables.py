@@ -51,6 +51,6 @@ def _cell(cell: Figure | str) -> dict:
     return {
         "text": _text.number(cell.value, cell.digits),
         "bracket": _text.bracket(cell.low, cell.high, cell.digits),
-        "why": cell.why if cell.value is None else "",
+        "why": cell.why,
         "sort": "" if cell.value is None else cell.value,
     }

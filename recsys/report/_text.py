@@ -38,7 +38,7 @@ METRICS = {
     "mean_probability": "Mean probability",
     "positive_rate": "Share positive",
     "coverage": "Coverage",
-    "top 1 % exposure": "Taken by the top 1 % of items",
+    "top 1 % exposure": "Taken by the top 1 %, at least one item",
     "gini": "Gini of exposure",
     "entropy": "Entropy of exposure",
     "popularity_bias": "Popularity over the catalogue's",
@@ -104,6 +104,11 @@ def why(record: Record) -> str:
         return "No query counts here: the metric needs labels that none of them has."
     if record.value is None:
         return "Undefined for these labels."
-    if record.low is None:
-        return "Too few queries for an interval." if record.num_queries < 10 else "No interval for this figure."
-    return ""
+    if record.low is not None:
+        return ""
+    first = record.definition.partition(". ")[0]
+    if first.endswith("so there is no interval"):
+        return f"{first}."
+    if record.num_queries < 10:
+        return "No interval: too few queries."
+    return "No interval: this figure has none, or what counts in it comes from too few queries."

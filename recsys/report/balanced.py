@@ -15,10 +15,10 @@ from recsys.metric.contrast import Contrast
 from recsys.report import _exposure
 from recsys.report._chart import Chart, Remark, SliceGroup
 from recsys.report._evaluation import Evaluation, Record, Report
-from recsys.report._measure import Cuts, Measure, RowMeasure, choose, decisions, measures, of_grades
-from recsys.report._rows import Part, Rows, rows, splits
+from recsys.report._measure import POOLED, Cuts, Measure, RowMeasure, choose, decisions, measures, of_grades
+from recsys.report._rows import Part, TargetRows, rows, splits
 from recsys.report._slices import crossed, merged
-from recsys.report._slicing import OTHER, Slicing, Slicings, slicings
+from recsys.report._slicing import OF_LABELS, OTHER, Slicing, Slicings, slicings
 from recsys.report._statement import (
     LEAST_CLASSES,
     LEVEL,
@@ -98,13 +98,15 @@ class Balanced(Report):
                     min_queries=self.min_queries,
                 )
                 made.append(group)
+            if any(cut.note == OF_LABELS for cut in cuts.cuts):
+                made.append(Remark(target=target, text=OF_LABELS))
             for column, reason in cuts.skipped.items():
                 made.append(Remark(target=target, text=f"Not cut by {column.replace('_', ' ')}: {reason}."))
         if evaluation.ranks.num_rows == 0:
             made.append(Remark(target="", text="Only labelled pairs were scored: no ranks in the whole catalogue."))
         return made
 
-    def _cuts(self, evaluation: Evaluation, part: Rows) -> Slicings:
+    def _cuts(self, evaluation: Evaluation, part: TargetRows) -> Slicings:
         """All cuts, crosses among them, without slices of fewer than `min_size` queries."""
         found = slicings(evaluation, part, named=self.slices, max_values=self.max_values)
         every = [
@@ -116,7 +118,7 @@ class Balanced(Report):
     def _seed(self, evaluation: Evaluation) -> int:
         return seed.seed(evaluation.seed, "report", "queries")
 
-    def _weights(self, evaluation: Evaluation, part: Rows) -> np.ndarray:
+    def _weights(self, evaluation: Evaluation, part: TargetRows) -> np.ndarray:
         return bootstrap.poisson_weights(part.query_ids, self.num_replicates, self._seed(evaluation))
 
 
@@ -135,7 +137,7 @@ class _Teller:
         for measure in self._possible(sample, "query"):
             value_R = measure.metric(sample, self.weight_QR)
             made.append(self._record(measure, part, "overall", value_R))
-            if measure.pool not in ("judged", "catalogue"):
+            if measure.pool not in ("judged", "catalogue") or measure.name in POOLED:
                 continue
             random_R = measure.metric(sample.random(), self.weight_QR)
             made.append(self._record(at_random(measure), part, "overall", random_R))
@@ -180,6 +182,7 @@ class _Teller:
         for measure in self._possible(sample, cut.axis):
             if cut.axis == "item" and measure.pool != "probability":
                 measure = replace(measure, definition=f"{measure.definition} Only items of the slice count as judged.")
+            measure = replace(measure, definition=f"{measure.definition} {cut.note}".strip())
             value_SR = np.stack([measure.metric(part.sample, self.weight_QR) for part in parts])
             for value, part, value_R in zip(cut.values, parts, value_SR, strict=True):
                 least = 0 if cut.axis == "label" else LEAST_CLASSES

@@ -17,7 +17,7 @@ from recsys.report._chart import Chart, Remark
 from recsys.report._evaluation import Evaluation, Record, Report
 from recsys.report._measure import Measure, RowMeasure, measures
 from recsys.report._paired import NothingShared, Paired, paired
-from recsys.report._rows import Part, Rows
+from recsys.report._rows import Part, TargetRows
 from recsys.report._slicing import slicings
 
 LEVEL = 0.95
@@ -151,7 +151,7 @@ class _Teller:
         names = [name.format(k=k) for name in HEADLINE + (CATALOGUE if self.both.same_catalogue else ())]
         return [m for m in measures(k, noun.describe()) if m.name in names]
 
-    def _by_query(self, theirs: Rows, other: str, part: Part) -> list[Record]:
+    def _by_query(self, theirs: TargetRows, other: str, part: Part) -> list[Record]:
         """The randomisation test of each mean over queries, and who wins how many of them."""
         tested = [(m, m.metric) for m in self._measures() if isinstance(m.metric, QueryMean)]
         difference_SQ = [_difference(metric, part.sample, theirs.sample) for _, metric in tested]
@@ -163,7 +163,7 @@ class _Teller:
             made += self._wins(measure, difference_Q, other, part, "overall")
         return made
 
-    def _by_slice(self, theirs: Rows, other: str, weight_QR: np.ndarray) -> list[Record]:
+    def _by_slice(self, theirs: TargetRows, other: str, weight_QR: np.ndarray) -> list[Record]:
         """Differences in every slice with enough queries; one family of tests."""
         found = list(self._large_slices(theirs))
         if not found:
@@ -181,7 +181,7 @@ class _Teller:
             made += self._wins(measure, difference_Q, other, part, where)
         return made
 
-    def _large_slices(self, theirs: Rows) -> Iterator[tuple[RowMeasure, str, Sample, Sample]]:
+    def _large_slices(self, theirs: TargetRows) -> Iterator[tuple[RowMeasure, str, Sample, Sample]]:
         """Measure, slice, and the rows of both runs, where enough queries count."""
         sample, choice = self.both.ours.sample, {m.name: m for m in self._measures()}
         setting = self.setting

@@ -29,8 +29,8 @@ VALID = (
     "SPRT; Johari et al., 2017), narrowest at {planned:,} units. " + ALIKE
 )
 ADJUSTED = (
-    "Arm less control, less what the covariate '{name}' explains (CUPED; Deng et al., 2013): {kept:.0%} of the "
-    "variance is left. For one look at a size fixed beforehand."
+    "Arm less control, less what the covariate '{name}' explains (CUPED; Deng et al., 2013): {kept}. For one "
+    "look at a size fixed beforehand."
 )
 RATIO = (
     "Pearson's chi-square test that units fell into arms as planned (sample ratio mismatch; Fabijan et al., 2019). "
@@ -125,7 +125,9 @@ class _Teller:
         ]
         if self.setting.covariate is not None:
             adjusted = experiment.cuped(treatment, control)
-            told = ADJUSTED.format(name=self.setting.covariate, kept=adjusted.variance_kept)
+            share = adjusted.variance_kept
+            kept = f"{share:.0%} of the variance is left" if np.isfinite(share) else "there was no variance to explain"
+            told = ADJUSTED.format(name=self.setting.covariate, kept=kept)
             made.append(
                 self.estimate(f"cuped difference {name}", f"{told} {about}", both, adjusted.difference, why=why)
             )

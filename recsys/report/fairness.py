@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recsys import seed
 from recsys.metric import bootstrap, fairness, group, ranking, threshold
 from recsys.metric._sample import Metric
 from recsys.metric.compare import false_discovery
 from recsys.metric.contrast import Contrast, Parity
+from recsys.report import _text
 from recsys.report._chart import Chart, Figure, Row, Table
 from recsys.report._evaluation import Evaluation, Record, Report
 from recsys.report._exposure import grouped
-from recsys.report._rows import Part, Rows, rows
+from recsys.report._rows import Part, TargetRows, rows
 from recsys.report._slices import merged
-from recsys.report._slicing import NONE, OTHER, Slicing, slicings
-from recsys.report._text import NOUNS
+from recsys.report._slicing import OTHER, Slicing, slicings, texts
 
 LEVEL = 0.95  # of every interval
 NOT_GROUPS = ("frequency", "popularity", "price", "label")  # cut only if named
 MERGED = "small groups together"
+MOST_VALUES = 100  # groups of a column: 4,950 pairs, each with all its replicates
 NAMES = {
     "selection_rate": "Said positive",
     "recall": "Found among positives",
@@ -85,8 +85,11 @@ class Fairness(Report):
             raise ValueError(f"report.fairness.num_replicates={self.num_replicates} is too few; use 100 or more")
         if self.min_queries < 2:
             raise ValueError(f"report.fairness.min_queries={self.min_queries} must be at least 2")
-        if not 2 <= self.max_values <= 1000:
-            raise ValueError(f"report.fairness.max_values={self.max_values} must lie between 2 and 1000")
+        if not 2 <= self.max_values <= MOST_VALUES:
+            raise ValueError(
+                f"report.fairness.max_values={self.max_values} must lie between 2 and {MOST_VALUES}, as all "
+                "groups are set side by side"
+            )
         if not 0 < self.level < 1:
             raise ValueError(f"report.fairness.level={self.level} must lie between 0 and 1")
 
@@ -116,7 +119,7 @@ class Fairness(Report):
                 yield from self._exposure(evaluation, target, cut)
             large = merged(cut, part.sample, self.min_queries, MERGED)
             if len(large.values) > 1:
-                for criterion in _criteria(at, NOUNS.get(target, ("positive", ""))[0]):
+                for criterion in _criteria(at, _text.NOUNS.get(target, ("positive", ""))[0]):
                     yield _compared(part, large, criterion, weight_QR)
 
     def _exposure(self, evaluation: Evaluation, target: str, cut: Slicing) -> Iterator[Told]:
@@ -262,17 +265,16 @@ def _catalogue(evaluation: Evaluation, column: str, max_values: int) -> tuple[li
     array = evaluation.items[name]
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_boolean(array.type)):
         return None
-    text_I = pc.fill_null(array.cast(pa.string()), NONE).to_numpy().astype(str)
-    value_V, value_I, count_V = np.unique(text_I, return_inverse=True, return_counts=True)
-    order = np.lexsort((value_V, -count_V))
+    value_V, value_I = texts(array)
+    order = np.argsort(-np.bincount(value_I, minlength=len(value_V)), kind="stable")
     rank_V = np.empty(len(order), np.int64)
     rank_V[order] = np.arange(len(order))
     kept = len(value_V) if len(value_V) <= max_values else max_values - 1
-    names = [str(v) for v in value_V[order[:kept]]] + ([OTHER] if kept < len(value_V) else [])
+    names = [value_V[v] for v in order[:kept]] + ([OTHER] if kept < len(value_V) else [])
     return (names, np.minimum(rank_V, kept)[value_I]) if len(names) > 1 else None
 
 
-def _compared(part: Rows, cut: Slicing, criterion: Criterion, weight_QR: np.ndarray) -> Told:
+def _compared(part: TargetRows, cut: Slicing, criterion: Criterion, weight_QR: np.ndarray) -> Told:
     """Each group beside all other rows."""
     own = [Part(part.sample.select(cut.value_N == g)) for g in range(len(cut.values))]
     rest = [Part(part.sample.select(cut.value_N != g)) for g in range(len(cut.values))]
@@ -357,4 +359,4 @@ def _differs(names: list[str]) -> str:
 def _figure(record: Record | None) -> Figure:
     if record is None or record.value is None:
         return Figure(value=None, why="Undefined, or too small a group.")
-    return Figure(value=record.value, low=record.low, high=record.high)
+    return Figure(value=record.value, low=record.low, high=record.high, why=_text.why(record))

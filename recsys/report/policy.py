@@ -146,6 +146,7 @@ ESTIMATES = {  # name -> scale of its interval, definition
     ),
 }
 MAIN, DIRECT = "snips", "direct method"
+Counted = Log | Logged  # what has units and impressions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,14 +219,16 @@ class _Teller:
         if isinstance(theirs, str):
             raise ValueError(f"report.policy.references: run '{name}': {theirs}")
         rate_R = policy.mean_reward(theirs.reward_N, theirs.unit_N, self._weights(theirs))
-        told = f"Rate of {self.target} in the log of {name}, which the policy itself made."
+        told = f"Rate of {self.target} in the log of {name}, which the policy itself made; units are its."
         less = (
-            f"{about} Less the rate in the log of {name}, which the policy itself made; the logs are resampled apart."
+            f"{about} Less the rate in the log of {name}, which the policy itself made; the logs are resampled apart. "
+            "Units and impressions are those of the log that has fewer units."
         )
         theirs_seen = int(min((theirs.reward_N != 0).sum(), (theirs.reward_N == 0).sum()))
+        smaller = min(log, theirs, key=lambda either: len(np.unique(either.unit_N)))
         return [
-            self._estimate(f"rate of {name}", told, log, rate_R, None, scale="logit", seen=theirs_seen),
-            self._estimate(f"{MAIN} less {name}", less, log, value_R - rate_R, why, seen=min(seen, theirs_seen)),
+            self._estimate(f"rate of {name}", told, theirs, rate_R, None, scale="logit", seen=theirs_seen),
+            self._estimate(f"{MAIN} less {name}", less, smaller, value_R - rate_R, why, seen=min(seen, theirs_seen)),
         ]
 
     def _by_position(self, log: Log, weight_UR: np.ndarray) -> list[Record]:
@@ -251,7 +254,7 @@ class _Teller:
         self,
         name: str,
         about: str,
-        log: Log,
+        log: Counted,
         value_R: np.ndarray,
         why: str | None,
         *,
@@ -269,7 +272,7 @@ class _Teller:
         return self._record(name, about, log, value, low, high, where=where)
 
     def _record(
-        self, name: str, about: str, log: Log, value: float | None, low=np.nan, high=np.nan, where: str = "overall"
+        self, name: str, about: str, log: Counted, value: float | None, low=np.nan, high=np.nan, where: str = "overall"
     ) -> Record:
         ends = [None if v is None or not np.isfinite(v) else float(v) for v in (value, low, high)]
         return Record(

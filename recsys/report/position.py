@@ -12,6 +12,7 @@ import numpy as np
 from recsys import seed
 from recsys.metric import bootstrap
 from recsys.metric.position import rates
+from recsys.report import _text
 from recsys.report._chart import Chart, Figure, Remark, Row, Table
 from recsys.report._evaluation import Evaluation, Record, Report
 
@@ -110,7 +111,7 @@ class Position(Report):
                         Row(
                             name=r.slice.partition("=")[2],
                             cells=(
-                                Figure(value=r.value, low=r.low, high=r.high, why="Nothing was exposed here."),
+                                Figure(value=r.value, low=r.low, high=r.high, why=_why(r)),
                                 f"{r.num_pairs:,}",
                                 f"{r.num_queries:,}",
                             ),
@@ -122,3 +123,7 @@ class Position(Report):
 
     def _name(self, place: int) -> str:
         return f"{place} and below" if place == self.deepest else str(place)
+
+
+def _why(record: Record) -> str:
+    return "Nothing was exposed here." if record.value is None else _text.why(record)

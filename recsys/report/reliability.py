@@ -13,7 +13,7 @@ from recsys.metric._query_mean import rarer_class
 from recsys.metric._sample import Metric, Sample
 from recsys.report._chart import Chart, ReliabilityDiagram
 from recsys.report._evaluation import Evaluation, Record, Report
-from recsys.report._rows import Part, Rows, rows
+from recsys.report._rows import Part, TargetRows, rows
 from recsys.report._statement import LEAST_CLASSES, ONE_SIDED
 
 LEVEL = 0.95
@@ -116,9 +116,9 @@ class Reliability(Report):
             "brier": (reliability.brier, "logit", "Mean squared difference of probability and outcome (Brier, 1950)."),
             "ece": (
                 reliability.ece(self.num_bins),
-                "linear",
-                f"Expected calibration error over {bins} of equal width (Naeini et al., 2015); never 0 in a finite "
-                "sample, so read it beside the debiased error.",
+                "logit",
+                f"Expected calibration error: mean gap of stated and observed share over {bins} of equal width (Naeini "
+                "et al., 2015). Biased upward: never 0 in a finite sample, so read it beside the debiased error.",
             ),
             "ece_equal_mass": (
                 reliability.ece_equal_mass(self.num_bins),
@@ -186,7 +186,7 @@ class Reliability(Report):
             ),
         }
 
-    def _weights(self, evaluation: Evaluation, part: Rows) -> np.ndarray:
+    def _weights(self, evaluation: Evaluation, part: TargetRows) -> np.ndarray:
         run_seed = seed.seed(evaluation.seed, "report", "queries")
         return bootstrap.poisson_weights(part.query_ids, self.num_replicates, run_seed)
 

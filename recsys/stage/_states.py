@@ -44,6 +44,7 @@ class Evaluated:
     calibrated: Calibrated | None  # None where the rows brought their probabilities
     skipped: dict[str, str]  # column -> why it is no cut
     merged: dict[str, int]  # column -> values that became 'other'
+    notes: dict[str, str]  # column -> what is to be known of its slices
 
     @property
     def num_queries(self) -> int:
@@ -82,7 +83,7 @@ def evaluate(
     for survey in _over(_Surveyor, (labelled, target, dials, places), pieces, workers, "surveyed"):
         found.add(survey)
     cutter, layout = design(found, dials, queries, items)
-    skipped, merged = cutter.skipped, cutter.merged
+    told = {"skipped": cutter.skipped, "merged": cutter.merged, "notes": cutter.notes}
     calibrated = None
     if labelled.probability is None:
         grid = found.grid(dials.num_condensed)
@@ -100,7 +101,7 @@ def evaluate(
     names = sorted(_over(_Counter, common, pieces, workers, "counted"))
     release_memory()
     state = State.sum_of(layout, (State.from_table(folder.read_table(name)) for name in names))
-    return Evaluated(num_rows=num_rows, state=state, calibrated=calibrated, skipped=skipped, merged=merged)
+    return Evaluated(num_rows=num_rows, state=state, calibrated=calibrated, **told)
 
 
 def _observed(items: pa.Table | None, seed: int) -> Places | None:

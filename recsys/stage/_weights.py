@@ -1,10 +1,11 @@
-"""How many observations a labelled row stands for."""
+"""How many observations a labelled row stands for, and how many it tells as much as."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-COLUMN = "inclusion_probability"
+from recsys.metric import Unit
+from recsys.tables import INCLUSION as COLUMN
 
 
 def observations(labels: pa.Table) -> np.ndarray:
@@ -28,3 +29,15 @@ def observations(labels: pa.Table) -> np.ndarray:
             f"(0, 1], as are {len(wrong)} of {labels.num_rows} in all; it is the chance with which the row was kept"
         )
     return weight_N / column.to_numpy().astype(np.float64)
+
+
+def evidence(labels: pa.Table, weight_N: np.ndarray, positive_N: np.ndarray) -> np.ndarray:
+    """weight_N in units of one observation: what calibrators take for the number of observations.
+
+    `weight_N` itself where weights are counts. Rows that stand for others, by their inclusion probability, keep their
+    proportions, and add up to the effective number of observations behind the share of positives.
+    """
+    if COLUMN not in labels.column_names or not weight_N.sum() > 0:
+        return weight_N
+    unit = Unit.of(weight_N, labels[COLUMN].to_numpy().astype(np.float64), positive_N)
+    return weight_N / unit.per(float(weight_N[positive_N].sum() / weight_N.sum()))

@@ -22,7 +22,7 @@ from recsys.stage._grades import grades
 from recsys.stage._job import Job, perform
 from recsys.stage._materialise import Map, materialise, with_probabilities
 from recsys.stage._segments import SegmentColumns, unseen
-from recsys.stage._weights import observations
+from recsys.stage._weights import evidence, observations
 from recsys.stage.score import read_labelled
 from recsys.store import Folder
 from recsys.tables import CALIBRATED, LABELS
@@ -37,7 +37,7 @@ class CalibrateJob(Job):
     """Fits every candidate calibrator to every target that has labels, and keeps the one that holds out best."""
 
     stage: ClassVar[str] = "calibration"
-    version: ClassVar[int] = 2  # rows count by inclusion probability; the map says what it does to the order
+    version: ClassVar[int] = 3  # what is drawn by chance tells no more than what was drawn
     semantic: ClassVar[tuple[str, ...]] = ("calibrator", "num_folds", "target", "seed")
 
     calibrator: dict[str, Calibrator]  # candidates, from simple to complex
@@ -134,10 +134,12 @@ def _calibrate_target(
     get the calibrator fitted on all the others.
     """
     query_ids, query_N = np.unique(labels["query_id"].to_numpy(zero_copy_only=False), return_inverse=True)
+    weight_N = observations(labels)
+    positive_N = np.asarray(job.target[name].positive(labels["label"].to_numpy()), bool)
     rows = Rows(
         score_N=labels[f"score_{output}"].to_numpy(),
-        positive_N=job.target[name].positive(labels["label"].to_numpy()),
-        weight_N=observations(labels),
+        positive_N=positive_N,
+        weight_N=evidence(labels, weight_N, positive_N),
         fold_N=folds(query_ids.tolist(), job.num_folds, seeds.seed(job.seed, "calibration", "folds"))[query_N],
         segment=columns.of(labels),
     )
@@ -155,7 +157,7 @@ def _calibrate_target(
         selection.high_N,
     )
     columns_N = {
-        "weight": pa.array(rows.weight_N),
+        "weight": pa.array(weight_N),
         "score": pa.array(rows.score_N),
         "uncalibrated": pa.array(expit(rows.score_N.astype(np.float64))),
         "probability": pa.array(probability_N),

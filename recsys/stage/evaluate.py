@@ -141,7 +141,6 @@ class EvaluateJob(Job):
             score=rows.score,
             probability=rows.probability,
             weight=rows.weight,
-            where=(),
         )
 
     def dials(self) -> Dials:
@@ -224,6 +223,7 @@ def _told(job: EvaluateJob, found: Evaluated, name: str, target: Target) -> tupl
         gain=target.describe(),
         num_replicates=job.num_replicates,
         min_queries=job.min_queries,
+        notes=found.notes,
     )
     charts: list[Chart] = [
         SliceGroup(
@@ -242,6 +242,7 @@ def _told(job: EvaluateJob, found: Evaluated, name: str, target: Target) -> tupl
         about = f"{number:,} slices of {column} have fewer than {job.min_size} queries and are not shown by themselves."
         reasons[f"{column} small"] = about
     charts += [Remark(target=name, text=text.replace("_", " ")) for text in reasons.values()]
+    charts += [Remark(target=name, text=text) for text in dict.fromkeys(found.notes.values())]
     if found.calibrated is not None:
         report = Reliability(num_bins=job.precision.bins, num_replicates=job.num_replicates)
         counted = {"num_queries": found.num_queries, "num_pairs": found.num_pairs, "seed": job.dials().seed}

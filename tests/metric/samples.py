@@ -1,6 +1,7 @@
 """Random samples with everything that goes wrong: ties, weights, single classes, empty queries and single rows."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def shuffle(sample: Sample, seed: int) -> Sample:
     rng = np.random.default_rng(seed)
     order = np.lexsort((rng.random(len(sample)), sample.query_N))
     rows = {n: v[order] for n, v in vars(sample).items() if isinstance(v, np.ndarray)}
-    return Sample(num_queries=sample.num_queries, **rows)
+    return replace(sample, **rows)
 
 
 def ones(sample: Sample) -> np.ndarray:
@@ -108,4 +109,4 @@ def repeat(sample: Sample, weight_Q: np.ndarray) -> Sample:
     row_N = np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int64)
     columns = {n: v[row_N] for n, v in vars(sample).items() if isinstance(v, np.ndarray)}
     columns["query_N"] = np.concatenate([*query, np.zeros(0, np.int64)]).astype(np.int64)
-    return Sample(num_queries=len(rows), **columns)
+    return replace(sample, num_queries=len(rows), **columns)

@@ -1,11 +1,13 @@
 """Samples cut into slices and counted into states, beside the exact metrics of the same rows."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from recsys.metric import Sample
-from recsys.metric.state import Cut, Layout, State
+from recsys.metric.state import ADDED, Cut, Layout, State
 from recsys.metric.state_builder import Builder
-from recsys.metric.state_grid import Grid
+from recsys.metric.state_grid import PREFIX_BITS, Grid
 from recsys.seed import hash_ids
 
 SEED = 5
@@ -16,8 +18,20 @@ CUTS = (
 )
 
 
+def by_bits(bits: int = 12, coarse_bits: int = 8) -> Grid:
+    """Cells by the upper bits of the key alone, known without any row."""
+    cell_C = np.arange(1 << bits)
+    return Grid(cell_C << (PREFIX_BITS - bits), cell_C >> (bits - coarse_bits))
+
+
+def same_bits(one: State, other: State) -> bool:
+    names = (*ADDED, "single_C", "query_hash_Q")
+    same = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+    return same and one.layout.told() == other.layout.told()
+
+
 def layout(grid: Grid | None = None, *, k: int = 3, num_groups: int = 16) -> Layout:
-    grid = Grid.fixed(12, 7) if grid is None else grid
+    grid = by_bits(12, 7) if grid is None else grid
     return Layout(cuts=CUTS, grid=grid, num_groups=num_groups, num_bins=15, k=k, seed=SEED)
 
 
@@ -53,7 +67,7 @@ def count(sample: Sample, codes: dict[str, np.ndarray], layout: Layout, query_Q:
     part = sample.select(mask_N)
     rows = {n: v for n, v in vars(part).items() if isinstance(v, np.ndarray)}
     rows["query_N"] = np.searchsorted(query_Q, part.query_N)
-    part = Sample(num_queries=len(query_Q), **rows)
+    part = replace(part, num_queries=len(query_Q), **rows)
     chosen = {n: c[query_Q] if n == "kind" else c[mask_N] for n, c in codes.items()}
     builder = Builder(layout)
     builder.add(part, hashes(query_Q), chosen)

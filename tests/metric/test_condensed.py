@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from recsys.metric import reliability
 from recsys.metric.condensed import Condensed
 from recsys.metric.state_grid import Grid, order_key, survey
+from tests.metric.states import by_bits
 
 NUM_GROUPS = 7
 
@@ -36,7 +37,7 @@ def same(one: Condensed, other: Condensed) -> bool:
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 200), max_size=6))
 @settings(max_examples=40, deadline=None)
 def test_the_same_bits_for_any_parts_in_any_order(seed, edges):
-    table, grid = rows(seed), Grid.fixed(12, 1)
+    table, grid = rows(seed), by_bits(12, 1)
     whole = condensed(grid, *table)
     rng = np.random.default_rng(seed)
     order, bounds = rng.permutation(200), [0, *sorted(edges), 200]
@@ -51,7 +52,7 @@ def test_the_same_bits_for_any_parts_in_any_order(seed, edges):
 @pytest.mark.parametrize("seed", range(5))
 def test_where_a_cell_is_one_score_nothing_is_lost(seed):
     score_N, positive_N, weight_N, group_N = rows(seed, tied=True)
-    sample = condensed(Grid.fixed(16, 1), score_N, positive_N, weight_N, group_N).sample()
+    sample = condensed(by_bits(16, 1), score_N, positive_N, weight_N, group_N).sample()
     seen = weight_N > 0
     assert set(sample.score_N.tolist()) == set(score_N[seen].tolist())
     loss = np.average(np.logaddexp(0, np.where(positive_N, -1, 1) * score_N.astype(float)), weights=weight_N)
@@ -75,7 +76,7 @@ def test_a_score_lies_in_the_middle_of_its_cell_and_never_outside():
 
 
 def test_no_rows_are_no_rows():
-    empty = Condensed.empty(Grid.fixed(12, 1), NUM_GROUPS)
+    empty = Condensed.empty(by_bits(12, 1), NUM_GROUPS)
     assert len(empty.sample()) == 0
     score_N, positive_N, weight_N, group_N = rows(1)
     empty.count(order_key(score_N), positive_N, weight_N * 0, group_N)

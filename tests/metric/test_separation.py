@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from recsys.metric.separation import average_precision, ks
@@ -18,6 +19,19 @@ def test_by_hand():
     twice = samples.make([0] * 4, [5, 4, 3, 1], [1, 0, 0, 1], weight=[3, 1, 1, 1])
     laws.same(laws.value(average_precision, twice), 3 / 4 * 1 + 1 / 4 * 4 / 6)
     laws.same(laws.value(ks, twice), 3 / 4)
+
+
+def test_what_a_random_order_has():
+    rng = np.random.default_rng(1)
+    for num_positive, num in ((1, 10), (60, 400)):
+        label = [1] * num_positive + [0] * (num - num_positive)
+        shuffled = [samples.make([0] * num, rng.permutation(num).tolist(), label) for _ in range(300)]
+        precision, distance = (np.mean([laws.value(metric, sample) for sample in shuffled]) for metric in EVERY)
+        if num_positive == 1:
+            assert precision == pytest.approx(0.29, abs=0.06)
+        else:
+            assert precision == pytest.approx(num_positive / num, rel=0.15)
+            assert distance == pytest.approx(0.87 * (1 / num_positive + 1 / (num - num_positive)) ** 0.5, rel=0.05)
 
 
 def test_one_class_is_undefined():

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from scipy.special import expit
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from recsys.metric import state_bracket
 from recsys.metric.state_grid import Grid, order_key
 from tests.metric.samples import each
+from tests.metric.states import by_bits
 
 
 def rows(seed: int):
@@ -39,7 +40,7 @@ def test_the_exact_value_is_inside(seed):
     }
     for bits in (5, 9):
         for metric, value in exact.items():
-            low, middle, high = metric(*cells(score_N, positive_N, Grid.fixed(bits, 1)))
+            low, middle, high = metric(*cells(score_N, positive_N, by_bits(bits, 1)))
             assert low - 1e-12 <= value <= high + 1e-12, metric.__name__
             assert low - 1e-12 <= middle <= high + 1e-12
 
@@ -51,7 +52,7 @@ def test_ties_are_no_doubt():
         (state_bracket.auc, roc_auc_score(positive_N, score_N)),
         (state_bracket.average_precision, average_precision_score(positive_N, score_N)),
     ):
-        assert metric(*cells(score_N, positive_N, Grid.fixed(12, 1))) == pytest.approx((value,) * 3)
+        assert metric(*cells(score_N, positive_N, by_bits(12, 1))) == pytest.approx((value,) * 3)
 
 
 def test_brackets_narrow_as_cells_do():
@@ -59,7 +60,7 @@ def test_brackets_narrow_as_cells_do():
     score_N, positive_N = rng.normal(size=2000).astype(np.float32), rng.random(2000) < 0.3
     widths = []
     for bits in (4, 8, 12, 16):
-        low, _, high = state_bracket.auc(*cells(score_N, positive_N, Grid.fixed(bits, 1)))
+        low, _, high = state_bracket.auc(*cells(score_N, positive_N, by_bits(bits, 1)))
         widths.append(high - low)
     assert sorted(widths, reverse=True) == widths
     assert widths[0] > 10 * widths[-1]
@@ -68,48 +69,6 @@ def test_brackets_narrow_as_cells_do():
 def test_huge_weights_do_not_overflow():
     count_C = np.full(4, 1 << 60)
     assert state_bracket.auc(count_C, count_C, np.ones(4, bool)) == (0.5, 0.5, 0.5)
-
-
-@each(range(60))
-def test_what_a_map_will_do_is_known_without_the_rows(seed):
-    score_N, positive_N = rows(seed)
-    slope, shift = np.random.default_rng(seed).normal(size=2)
-
-    def predict(score):
-        return expit(abs(slope) * np.asarray(score, np.float64) + shift)
-
-    grid = Grid.fixed(10, 1)
-    negative_C, positive_C, _ = cells(score_N, positive_N, grid)
-    edge_C = grid.edge_C
-    edge_C[0] = score_N.min()
-    found = state_bracket.after(
-        negative_C,
-        positive_C,
-        np.maximum(edge_C, score_N.min()),
-        float(score_N.max()),
-        predict,
-        num_bins=15,
-        clip=1e-15,
-    )
-    probability_N = np.clip(predict(score_N), 1e-15, 1 - 1e-15)
-    bin_N = np.minimum((probability_N * 15).astype(int), 14)
-    ece = np.abs(np.bincount(bin_N, probability_N - positive_N)).sum() / len(score_N)
-    exact = {
-        "log_loss": log_loss(positive_N, probability_N, labels=[False, True]),
-        "brier": brier_score_loss(positive_N, probability_N),
-        "ece": ece,
-    }
-    for name, value in exact.items():
-        low, middle, high = found[name]
-        assert low - 1e-12 <= value <= high + 1e-12, name
-        assert low - 1e-12 <= middle <= high + 1e-12, name
-
-
-def test_a_map_that_turns_the_order_around_is_an_error():
-    with pytest.raises(ValueError, match="decreases somewhere"):
-        state_bracket.after(
-            np.ones(2), np.ones(2), np.array([0, 1], np.float32), 2.0, lambda s: expit(-s), num_bins=15, clip=1e-15
-        )
 
 
 def test_one_class_has_no_bracket():

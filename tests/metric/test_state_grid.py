@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.metric.state_grid import NUM_PREFIXES, Grid, order_key, score_of, survey
+from tests.metric.states import by_bits
 
 floats = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=50)
 
@@ -24,7 +25,7 @@ def test_keys_order_as_scores_do_and_come_back(scores):
 def test_cells_ascend_with_the_scores_and_hold_them(scores, num_cells):
     score_N = np.sort(np.array(scores, np.float32))
     key_N = order_key(score_N)
-    for grid in (Grid.fitted(survey(key_N, score_N > 0), num_cells, min(num_cells, 4)), Grid.fixed(10, 3)):
+    for grid in (Grid.fitted(survey(key_N, score_N > 0), num_cells, min(num_cells, 4)), by_bits(10, 3)):
         cell_N = grid.cell_of(key_N).astype(int)
         assert (np.diff(cell_N) >= 0).all()
         assert (grid.edge_C[cell_N] <= score_N).all()
@@ -70,9 +71,7 @@ def test_one_class_and_no_rows_have_grids_too():
 
 
 def test_impossible_grids_are_named():
-    with pytest.raises(ValueError, match="bits=17"):
-        Grid.fixed(17, 8)
     with pytest.raises(ValueError, match="num_cells=4 and num_coarse=8"):
         Grid.fitted(np.zeros((NUM_PREFIXES, 2), np.int64), 4, 8)
-    assert Grid.fixed(8, 4).same(Grid.fixed(8, 4))
-    assert not Grid.fixed(8, 4).same(Grid.fixed(8, 5))
+    assert by_bits(8, 4).same(by_bits(8, 4))
+    assert not by_bits(8, 4).same(by_bits(8, 5))

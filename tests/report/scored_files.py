@@ -11,7 +11,7 @@ from recsys.report._state_build import Dials
 def labelled(*paths, **changed) -> Labelled:
     """Files with the columns query, item, label and score, or those named."""
     names = {"query": "query", "item": "item", "label": "label", "score": "score", "probability": None, "weight": None}
-    values: dict[str, Any] = names | {"where": ()} | changed
+    values: dict[str, Any] = names | changed
     return Labelled(filesystem=pafs.LocalFileSystem(), paths=tuple(map(str, paths)), **values)
 
 

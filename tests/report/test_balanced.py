@@ -1,5 +1,6 @@
 import itertools
 import re
+import tracemalloc
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sklearn.metrics import (
 
 from recsys.report import Balanced, Evaluation, Record
 from recsys.report._chart import ExposureCurve, Remark, SliceGroup
+from recsys.report._slicing import OF_COLUMN, OF_LABELS, _by_value
 from tests.report.synthetic import evaluation
 
 CONF = Path(__file__).parents[2] / "conf" / "report"
@@ -94,7 +96,9 @@ def test_the_recommended_threshold_is_that_of_the_test_queries_for_every_split(s
     truth, said = [r["label"] >= 2 for r in rows], np.array([r["probability"] for r in rows]) >= cut
     assert found["train", "f1", "overall"].value == pytest.approx(f1_score(truth, said))
     assert found["train", "mcc", "overall"].value == pytest.approx(matthews_corrcoef(truth, said))
-    assert f"{cut:.4g}" in found["train", "f1", "overall"].definition
+    about = found["train", "f1", "overall"].definition
+    assert f"{cut:.4g}" in about
+    assert "judged by the labels it was chosen on, and looks better than it is" in about
 
 
 def test_grades_are_classes(shop, found):
@@ -111,8 +115,10 @@ def test_further_measures_agree_with_scikit_learn_and_have_no_lift(shop, found):
     record = found["test", "average_precision", "overall"]
     assert record.value == pytest.approx(average_precision_score(truth, score))
     assert record.low < record.value < record.high
-    assert found["test", "random average_precision", "overall"].value == pytest.approx(np.mean(truth))
-    assert ("test", "lift average_precision", "overall") not in found
+    for name in ("average_precision", "ks"):  # all scores tied are not a random order of rows that count one by one
+        assert ("test", f"random {name}", "overall") not in found
+        assert ("test", f"lift {name}", "overall") not in found
+    assert ("test", "random map", "overall") in found
     assert {"map", "precision@5", "hit_rate@5", "map catalogue"} <= {m for _, m, w in found if w == "overall"}
 
 
@@ -338,3 +344,48 @@ def test_small_slices_are_together_or_left_out(shop):
     assert any(k[2].startswith("frequency=head") for k in large)
     rows = {k[2]: r.num_pairs for k, r in every.items() if k[1] == "log_loss" and k[2].startswith("brand=")}
     assert sum(r.num_pairs for r in shown.values()) == sum(rows.values())
+
+
+def test_it_says_where_popularity_comes_from(shop, found):
+    about = found["test", "ndcg@5", "popularity=head"].definition
+    for words in (about, found["all", "popularity_bias@5", "overall"].definition):
+        assert OF_LABELS in words
+    assert OF_LABELS in [c.text for c in balanced().charts(shop) if isinstance(c, Remark)]
+    number = pa.array(range(len(shop.items)), pa.float64())
+    given = replace(shop, items=shop.items.append_column("popularity", number))
+    known = by_name(balanced().records(given))
+    assert OF_COLUMN in known["test", "ndcg@5", "popularity=head"].definition
+    assert OF_COLUMN in known["all", "exposure@5", "popularity=head"].definition
+    assert OF_LABELS not in [c.text for c in balanced().charts(given) if isinstance(c, Remark)]
+
+
+def test_the_top_share_says_how_many_items_it_is_of(shop, found):
+    num = len(shop.items)
+    about = found["all", "top 1 % exposure@5", "overall"].definition
+    assert f"here {max(1, round(num / 100))} of {num}, which is " in about
+
+
+def test_popularity_below_zero_names_the_items(shop):
+    names = shop.items["item_id"].to_pylist()
+    given = pa.array([-1.0 if n in (2, 5) else float("nan") if n == 3 else n for n in range(len(names))])
+    items = shop.items.append_column("popularity", given)
+    about = rf"popularity -1 is below 0, as that of 2 of {len(names)} items is \(first: '{names[2]}', '{names[5]}'\)"
+    with pytest.raises(ValueError, match=about):
+        balanced().records(replace(shop, items=items))
+    queries = shop.queries.set_column(
+        shop.queries.column_names.index("frequency"), "frequency", pa.array([-2.0] * len(shop.queries))
+    )
+    with pytest.raises(ValueError, match="frequency -2 is below 0, as that of"):
+        balanced().records(replace(shop, queries=queries))
+
+
+def test_a_long_text_is_held_once():
+    brands = pa.chunked_array([["b" * 5_000, "short", None]])
+    index_N = np.arange(100_000) % 4 - 1  # -1: an item that is not there
+    tracemalloc.start()
+    values, value_N = _by_value(brands, index_N, np.zeros(100_000, int), 12)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert values == ["(none)", "b" * 5_000, "short"]
+    assert value_N[:8].tolist() == [0, 1, 2, 0] * 2
+    assert peak < 20e6  # 100,000 rows of 5,000 characters would be 2 GB

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -103,6 +104,18 @@ def test_rates_and_differences_agree_with_resampled_users(shop, found):
     assert adjusted.high - adjusted.low < less.high - less.low
     assert less.num_queries == 400
     assert less.num_pairs == shop.calibrated.num_rows
+
+
+def test_cuped_without_variance_says_so(shop, found):
+    assert re.search(
+        r"\(CUPED; [^)]*\): \d+% of the variance is left", found["cuped difference rate B vs A"].definition
+    )
+    nothing = pa.array(np.zeros(shop.calibrated.num_rows, np.float32))
+    place = shop.calibrated.column_names.index("label")
+    still = replace(shop, calibrated=shop.calibrated.set_column(place, "label", nothing))
+    about = by_name(experiment(covariate="past").records(still))["cuped difference rate B vs A"].definition
+    assert "there was no variance to explain. For one look" in about
+    assert "nan" not in about
 
 
 def test_units_and_their_ratio_are_counted(shop, found):

@@ -135,6 +135,7 @@ def test_the_page_names_what_differs(shop):
         ({"num_replicates": 5}, "num_replicates=5"),
         ({"min_queries": 1}, "min_queries=1"),
         ({"max_values": 1}, "max_values=1"),
+        ({"max_values": 101}, "max_values=101 must lie between 2 and 100"),
         ({"level": 0}, "level=0"),
     ],
 )

@@ -25,7 +25,6 @@ def rows(seed: int, *, text: bool, queries: int = 20) -> pa.Table:
             "item": [f"i{n}" for n in range(num)] if text else np.arange(num),
             "label": rng.integers(0, 2, num).astype(float),
             "score": rng.normal(size=num).astype(np.float32),
-            "split": [("train", "test")[q % 2] for q in query_N],
         }
     )
 
@@ -40,14 +39,12 @@ def test_every_query_is_whole_and_every_row_comes_once(tmp_path):
         table = rows(seed, text=seed % 2 == 0)
         rng = np.random.default_rng(seed)
         pq.write_table(table, tmp_path / "rows.parquet", row_group_size=int(rng.integers(3, 20)))
-        where = (("split", "test"),) if seed % 3 == 0 else ()
-        known = labelled(tmp_path / "rows.parquet", where=where)
+        known = labelled(tmp_path / "rows.parquet")
         pieces = spans(known, int(rng.integers(1, 60)))
         found = [shard for span in pieces for shard in shards(known, span)]
         ids = [query for shard in found for query in dict.fromkeys(shard["query"].to_pylist())]
-        kept = table.filter(pa.compute.equal(table["split"], "test")) if where else table
-        assert len(ids) == len(set(ids)) == len(set(kept["query"].to_pylist()))
-        assert [i for shard in found for i in shard["item"].to_pylist()] == kept["item"].to_pylist()
+        assert len(ids) == len(set(ids)) == len(set(table["query"].to_pylist()))
+        assert [i for shard in found for i in shard["item"].to_pylist()] == table["item"].to_pylist()
 
 
 @each(range(10))

@@ -181,6 +181,17 @@ def test_a_reference_is_the_log_that_the_policy_made(shop):
     check(build(scene, {"policy": setting})[1])
 
 
+def test_a_reference_counts_its_own_units(shop):
+    own = with_log(skew=0.0, seed=8)
+    assert own.impressions is not None
+    fewer = own.impressions.slice(0, 300)
+    scene = replace(shop, others={"runs/fair": run_on(replace(own, impressions=fewer), "fair")})
+    found = by_name(policy(references={"uniform": "runs/fair"}).records(scene))
+    rate, less, plain = (found[f"uniform {name}", "overall"] for name in ("rate of fair", "snips less fair", "snips"))
+    assert (rate.num_queries, rate.num_pairs) == (less.num_queries, less.num_pairs) == (300, 300)
+    assert plain.num_queries == shop.impressions.num_rows
+
+
 def test_no_click_at_all_has_no_interval():
     found = by_name(policy(policies=["logging", "uniform"]).records(with_log(rate=0.0)))
     for name in ("logging snips", "uniform snips"):

@@ -11,6 +11,7 @@ from recsys.report import Record, Reliability
 from recsys.report._chart import ReliabilityDiagram
 from recsys.report._sentences import sentences
 from tests.report.synthetic import evaluation
+from tests.report.test_balanced import balanced
 
 CONF = Path(__file__).parents[2] / "conf" / "report"
 
@@ -65,6 +66,14 @@ def test_changes_are_paired(found):
         after, before, change = found[name], found[f"{name} uncalibrated"], found[f"{name} change"]
         assert change.value == pytest.approx(after.value - before.value)
         assert change.high - change.low < (after.high - after.low) + (before.high - before.low)
+
+
+def test_ece_is_one_number_with_one_interval(shop):
+    setting = reliability(num_bins=15)
+    made = setting.records(shop) + balanced(num_replicates=setting.num_replicates).records(shop)
+    one, other = (r for r in made if (r.metric, r.slice, r.split) == ("ece", "overall", shop.split))
+    assert {one.report, other.report} == {"balanced", "reliability"}
+    assert (one.value, one.low, one.high) == (other.value, other.low, other.high)
 
 
 def test_diagrams_count_every_label_once(shop):

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pyarrow as pa
 import pytest
 
-from recsys.report import Balanced, FirstStage, Record, Reliability, build, render, to_json
+from recsys.report import Balanced, FirstStage, Record, Reliability, _text, build, render, to_json
 from recsys.report._chart import SliceGroup
 from recsys.report._sentences import sentences
 from recsys.report._svg import Axis
@@ -196,6 +196,15 @@ def record(metric: str, value, low, high, where="overall") -> Record:
         num_queries=92,
         num_pairs=900,
     )
+
+
+def test_a_missing_interval_has_a_reason():
+    bare = record("auc", 0.8, None, None)
+    assert _text.why(replace(bare, num_queries=4)) == "No interval: too few queries."
+    assert _text.why(bare).startswith("No interval: this figure has none, or")
+    unseen = replace(bare, definition="No click was seen, so there is no interval. Mean reward.")
+    assert _text.why(unseen) == "No click was seen, so there is no interval."
+    assert _text.why(record("auc", 0.8, 0.7, 0.9)) == ""
 
 
 def spoken(*records: Record) -> str:

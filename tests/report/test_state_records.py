@@ -1,6 +1,7 @@
 """A report from states says what the report from rows says; and slices that are too small or too many are not shown."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.metric.state import State
+from recsys.report import _state_build, _state_cuts
 from recsys.report._labelled import spans
+from recsys.report._slicing import OF_LABELS
 from recsys.report._state_build import Dials, Survey, count_span, design, survey_span
 from recsys.report._state_cuts import Places, cut_table, row_values
 from recsys.report._state_records import fold_small, records
@@ -19,18 +22,19 @@ from tests.report.scored_files import dials, labelled
 from tests.report.synthetic import TARGETS, evaluation
 from tests.report.test_balanced import balanced, by_name
 
-SHOP = evaluation(num_queries=60, judged=10)
+EVERY = evaluation(num_queries=60, judged=10)
+OF_TEST = pc.and_(pc.equal(EVERY.calibrated["target"], "relevance"), pc.equal(EVERY.calibrated["split"], "test"))
+SHOP = replace(EVERY, calibrated=EVERY.calibrated.filter(OF_TEST), targets={"relevance": TARGETS["relevance"]})
 NAMES = {"query": "query_id", "item": "item_id"}
 DIALS = dials(crosses=(("frequency", "category"),))
 
 
-def state_of(folder, *, num_rows: int = 100, setting: Dials = DIALS, split: str = "test") -> State:
+def state_of(folder, *, num_rows: int = 100, setting: Dials = DIALS) -> State:
     """As the stage makes it, in one process."""
-    table = SHOP.calibrated.sort_by([("target", "ascending"), ("query_id", "ascending")])
+    table = SHOP.calibrated.sort_by("query_id")
     table = table.append_column("device", pa.array([("phone", "tablet", None)[n % 3] for n in range(len(table))]))
     pq.write_table(table, folder / "rows.parquet", row_group_size=50)
-    where = (("target", "relevance"), ("split", split))
-    known = labelled(folder / "rows.parquet", **NAMES, probability="probability", weight="weight", where=where)
+    known = labelled(folder / "rows.parquet", **NAMES, probability="probability", weight="weight")
     pieces, target = spans(known, num_rows), TARGETS["relevance"]
     places = Places(SHOP.items["item_id"].combine_chunks(), "item", 3)
     found = Survey()
@@ -46,7 +50,7 @@ def state(tmp_path_factory) -> State:
 
 
 def told(state: State, **changed):
-    values = {"num_replicates": 40, "min_queries": 5}
+    values = {"num_replicates": 40, "min_queries": 5, "notes": {"popularity": OF_LABELS}}
     gain = TARGETS["relevance"].describe()
     return records(state, target="relevance", split="test", gain=gain, **(values | changed))
 
@@ -59,6 +63,7 @@ def test_it_says_what_the_rows_say(state):
     columns = {key[2].partition("=")[0] for key in same}
     assert {"overall", "frequency", "popularity", "category", "price", "query_locale"} <= columns
     assert {"ndcg@5", "mrr", "recall@5", "auc", "gauc", "log_loss", "brier", "ece"} <= {key[1] for key in same}
+    assert found["test", "ndcg@5", "popularity=head"].definition.endswith(OF_LABELS)
     for key in same:
         one, other = exact[key], found[key]
         if one.value is None:
@@ -74,7 +79,7 @@ def test_it_says_what_the_rows_say(state):
 
 
 def test_the_spans_make_no_difference(state, tmp_path):
-    assert state_of(tmp_path, num_rows=10**6).equals(state)
+    assert states.same_bits(state_of(tmp_path, num_rows=10**6), state)
 
 
 def test_intervals_hold_what_is_certain(state):
@@ -110,6 +115,14 @@ def test_small_slices_of_queries_become_one_and_those_of_items_are_left_out():
     assert all(int(count) > least for count in folded.sum_MSG[0, 1:].sum(axis=1))
 
 
+def test_popularity_that_was_counted_says_so():
+    table = pa.table({"item_id": ["a", "b", "c"], "brand": ["x", "x", "y"]})
+    found = cut_table(table, "item", named=(), max_values=6, seed=0, observed_X=np.array([9.0, 2.0, 1.0]))
+    assert found.notes == {"popularity": OF_LABELS}
+    given = cut_table(table.append_column("popularity", pa.array([9, 2, 1])), "item", named=(), max_values=6, seed=0)
+    assert given.notes == {}
+
+
 def test_a_million_values_become_other_and_are_counted():
     num = 1_000_000
     table = pa.table({"item_id": np.arange(num), "brand": pa.array(np.arange(num)).cast(pa.string())})
@@ -127,6 +140,22 @@ def test_rare_values_of_the_rows_become_other():
     assert row_values(Counter({"a": 1, "other": 2}), 5) == (("a", "other", "any other"), 0)
 
 
+def test_a_column_of_too_many_values_is_an_error_however_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(_state_cuts, "MOST_VALUES", 100)
+    monkeypatch.setattr(_state_build, "SHARD_ROWS", 40)
+    table = pa.table({"query": [f"q{n}" for n in range(150)], "item": ["i"] * 150, "label": [1.0] * 150})
+    table = table.append_column("score", pa.array(np.zeros(150, np.float32)))
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=75)
+    known, target = labelled(tmp_path / "rows.parquet"), TARGETS["click"]
+    whole, halves = (spans(known, num) for num in (150, 75))
+    about = "column 'query' of the rows has more than 100 values; leave it out of cuts.rows"
+    with pytest.raises(ValueError, match=about):
+        survey_span(known, whole[0], target, ("query",), None)
+    first, second = (survey_span(known, span, target, ("query",), None) for span in halves)
+    with pytest.raises(ValueError, match=about):
+        first.add(second)
+
+
 def test_ids_are_found_whatever_they_are():
     for ids in (pa.array([5, 9, 7]), pa.array([5, 1 << 40, 7]), pa.array(["5", "x", "7"])):
         places = Places(ids, "item", 0)
@@ -139,8 +168,6 @@ def test_ids_are_found_whatever_they_are():
 
 
 def test_a_cross_of_unknown_cuts_is_an_error(tmp_path):
-    from dataclasses import replace
-
     with pytest.raises(ValueError, match="cannot cross frequency and colour: no cut by colour"):
         state_of(tmp_path, setting=replace(DIALS, crosses=(("frequency", "colour"),)))
 

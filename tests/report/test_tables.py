@@ -49,6 +49,14 @@ def test_numbers_are_drawn_and_sortable_and_why_there_is_none_is_said():
     assert html.count('class="whisker"') == 3
 
 
+def test_why_there_is_no_interval_is_said():
+    alone = Row(name="alone", cells=(Figure(value=0.5, why="No interval: too few queries."), "1"))
+    html = shown(replace(TABLE, rows=(*rows(1), alone)))
+    assert '<b class="num">0.500</b> <span class="ci none" title="No interval: too few queries.">[?]' in html
+    bare = shown(replace(TABLE, rows=(Row(name="bare", cells=(Figure(value=0.5),)),)))
+    assert 'title="No interval' not in bare
+
+
 def test_tables_of_a_section_stand_together_with_charts_first():
     plain = replace(TABLE, title="Plain", drawn=False, rows=rows(1))
     other = replace(TABLE, section="And else?", rows=rows(1))

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.special import expit
 
-from recsys.calibrator import Segments, from_json
+from recsys.calibrator import Multicalibration, Rows, Segments, from_json
+from recsys.stage._weights import evidence, observations
 from recsys.stage.calibrate import calibrate
 from recsys.stage.prepare import prepare
 from recsys.stage.report import report
@@ -162,3 +163,27 @@ def test_grades_get_their_probabilities_on_queries_held_out(tmp_path):
     assert np.abs(probability_NG[:, 2:].sum(axis=1) - truth_N).mean() < 0.02
     told = json.loads((tmp_path / "runs/x/calibration/relevance.json").read_text())["grades"]
     assert (told["slope"], *told["cut"]) == pytest.approx((0.7, -1.0, 0.5, 2.0), abs=0.12)
+
+
+def test_rows_that_stand_for_others_are_no_more_evidence_than_they_are():
+    rng = np.random.default_rng(1)
+    score_N, names = rng.normal(size=3000), np.array(list("abcdefgh"))[rng.integers(0, 8, 3000)]
+    positive_N = rng.random(3000) < expit(score_N)
+    ten = pa.table({"weight": np.full(3000, 1.0), "inclusion_probability": np.full(3000, 0.1)})
+    weight_N = observations(ten)
+    assert set(weight_N) == {10.0}
+    np.testing.assert_allclose(evidence(ten, weight_N, positive_N), 1.0)
+    counts = ten.drop_columns("inclusion_probability")
+    assert evidence(counts, weight_N, positive_N) is weight_N
+    setting = Multicalibration(by=["shop"], num_bins=5, max_steps=30)
+    steps = []
+    for given_N in (evidence(ten, weight_N, positive_N), weight_N):
+        rows = Rows(
+            score_N=score_N.astype(np.float32),
+            positive_N=positive_N,
+            weight_N=given_N,
+            fold_N=np.zeros(3000, int),
+            segment={"shop": Segments.of(names)},
+        )
+        steps.append(len(setting.fit(rows).shift_S))
+    assert steps[0] == 0 < steps[1]
