@@ -19,10 +19,14 @@ def sentences(evaluation: Evaluation, records: list[Record], charts: list[Chart]
     for target in list(evaluation.targets)[:1]:
         main = next((r.metric for r in records if r.target == target and r.metric.startswith("ndcg@")), "")
         candidates = (
-            _ranking(found, target, main),
-            _catalogue(evaluation, found, target, main),
-            _tail(found, target, main),
-            _smallest(evaluation, found, target, main),
+            (_apart(found, target), _catalogue(evaluation, found, target, main))
+            if _nothing_to_order(found, target, main)
+            else (
+                _ranking(found, target, main),
+                _catalogue(evaluation, found, target, main),
+                _tail(found, target, main),
+                _smallest(evaluation, found, target, main),
+            )
         )
         made += [s for s in candidates if s]
     return made + [(c.lead, c.rest) for c in charts if isinstance(c, Finding)]
@@ -82,6 +86,25 @@ def _example(diagram: ReliabilityDiagram, row: int) -> str:
     bins, said = diagram.bins, _text.percent(diagram.bins.predicted_B[row])
     seen = f"{_text.percent(bins.observed_B[row])} {_text.percent_bracket(bins.low_B[row], bins.high_B[row])}"
     return f"when it says {said}, {seen} {_text.NOUNS.get(diagram.target, ('', 'are positive'))[1]}"
+
+
+def _nothing_to_order(found: Found, target: str, main: str) -> bool:
+    """Every order of every query's labelled items is as good as any other: there is one, or all gain the same."""
+    random = found.get(("balanced", target, f"random {main}", "overall"))
+    return random is not None and random.value is not None and random.value > 1 - 1e-9
+
+
+def _apart(found: Found, target: str) -> Sentence:
+    lead = "No query has labelled items to put in order:"
+    auc = found.get(("balanced", target, "auc", "overall"))
+    if auc is None or auc.value is None or auc.low is None or auc.high is None:
+        return lead, "each has one, or all of them alike."
+    noun = _text.NOUNS.get(target, ("positive", ""))[0]
+    return (
+        lead,
+        f"each has one, or all of them alike. Across queries, a pair that is {noun} scores above one that is not in "
+        f"{_text.percent(auc.value)} {_text.percent_bracket(auc.low, auc.high)} of cases; 50\u00a0% would be chance.",
+    )
 
 
 def _ranking(found: Found, target: str, main: str) -> Sentence | None:

@@ -236,6 +236,15 @@ def test_ranking_sentence_follows_the_lift(low, high, words):
     assert "where a random order scores 0.60" in said
 
 
+def test_one_labelled_item_per_query_has_no_order():
+    alone = (record("random ndcg@10", 1.0, 1.0, 1.0), record("lift ndcg@10", 0.0, 0.0, 0.0))
+    said = spoken(*alone, record("auc", 0.751, 0.738, 0.764), record("detectable difference ndcg@10", 0.0, None, None))
+    assert "nDCG" not in said
+    assert "cannot be" not in said
+    assert "a pair that is relevant scores above one that is not in 75\u00a0% [74, 76] of cases" in said
+    assert "each has one, or all of them alike." in spoken(*alone, record("auc", None, None, None))
+
+
 def test_detectable_difference_sentence():
     said = spoken(record("detectable difference ndcg@10", 0.031, None, None))
     assert "92 usable test queries: differences under about 0.03 nDCG@10 cannot be seen." in said
