@@ -80,7 +80,7 @@ def _told(row: dict[str, Any]) -> str:
 def womens_reviews(raw: pa.Table) -> pa.Table:
     """One row per review: whether it recommends its garment, and the logit that a logistic regression on its words
     gives it, which learnt from reviews of other garments."""
-    texts = pc.utf8_ltrim(pc.binary_join_element_wise(raw["Title"], raw["Review Text"], ". "), ". ")
+    texts = pc.utf8_ltrim(pc.binary_join_element_wise(raw["Title"], raw["Review Text"], ": "), ": ")
     model = make_pipeline(TfidfVectorizer(sublinear_tf=True, min_df=3), LogisticRegression(max_iter=1000))
     recommended, garment = raw["Recommended IND"].to_numpy(), raw["Clothing ID"]
     group = np.searchsorted(list(AGES), raw["Age"].to_numpy())

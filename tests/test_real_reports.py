@@ -75,7 +75,7 @@ def test_a_review_is_scored_without_the_reviews_of_its_garment():
     raw = reviews()
     made, garment_N = womens_reviews(raw), raw["Clothing ID"].to_numpy()
     texts = set(made["text"].to_pylist())
-    assert texts == {f"{a}{b}" for a in ("Dress. ", "") for b in ("love the fit", "returned it, too small", "")}
+    assert texts == {f"{a}{b}" for a in ("Dress: ", "") for b in ("love the fit", "returned it, too small", "")}
     groups = zip(raw["Age"].to_pylist(), made["age"].to_pylist(), strict=True)
     assert all((int(group[:2]) <= age) and (group[3:] == "and more" or age <= int(group[-2:])) for age, group in groups)
     assert made["department"][0].as_py() == made["class"][0].as_py() == "unknown"

@@ -167,7 +167,9 @@ def _smallest(evaluation: Evaluation, found: Found, target: str, main: str) -> S
     usable = f"{_text.count(smallest.num_queries)} usable{split} {'query' if smallest.num_queries == 1 else 'queries'}:"
     if smallest.value is None:
         return usable, "too few to say how well anything ranks."
-    return usable, f"differences under about {_text.number(smallest.value, 2)} {_text.metric(main)} cannot be seen."
+    digits = next((d for d in (2, 3, 4) if smallest.value >= 0.5 * 10**-d), 5)
+    size = f"{_text.number(smallest.value, digits)} {_text.metric(main)}"
+    return usable, f"differences under about {size} cannot be seen."
 
 
 def _of(record: Record) -> str:

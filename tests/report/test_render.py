@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pyarrow as pa
 import pytest
 
-from recsys.report import Balanced, FirstStage, Record, Reliability, build, render, to_json
+from recsys.report import Balanced, FirstStage, Record, Reliability, _text, build, render, to_json
 from recsys.report._chart import SliceGroup
 from recsys.report._sentences import sentences
 from recsys.report._svg import Axis
@@ -245,9 +245,37 @@ def test_one_labelled_item_per_query_has_no_order():
     assert "each has one, or all of them alike." in spoken(*alone, record("auc", None, None, None))
 
 
-def test_detectable_difference_sentence():
-    said = spoken(record("detectable difference ndcg@10", 0.031, None, None))
-    assert "92 usable test queries: differences under about 0.03 nDCG@10 cannot be seen." in said
+@pytest.mark.parametrize(("value", "words"), [(0.031, "0.03"), (0.0031, "0.003"), (0.00031, "0.0003")])
+def test_detectable_difference_sentence(value, words):
+    said = spoken(record("detectable difference ndcg@10", value, None, None))
+    assert f"92 usable test queries: differences under about {words} nDCG@10 cannot be seen." in said
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (1.0, "100"),
+        (0.99996, "99.99"),
+        (0.9996, "99.96"),
+        (0.997, "99.7"),
+        (0.9892, "99"),
+        (0.31, "31"),
+        (0.041, "4.1"),
+    ],
+)
+def test_less_than_all_is_not_all(value, words):
+    assert _text.percent(value) == f"{words}\u00a0%"
+
+
+def test_brackets_near_the_whole_have_a_digit_more():
+    assert _text.percent_bracket(0.987, 0.991) == "[98.7, 99.1]"
+    assert _text.percent_bracket(0.95, 0.991) == "[95, 99]"
+    assert _text.percent_bracket(0.009, 0.014) == "[0.9, 1.4]"
+
+
+def test_given_scores_are_named_by_their_run():
+    shop = replace(evaluation(num_queries=5, full=False, learned=False), model="given")
+    assert "given scores of autumn" in " ".join("".join(check(render(shop, [], [])).texts).split())
 
 
 @pytest.mark.parametrize("values", [[0.0, 1.0], [0.31, 0.78], [0.5], [0.0, 0.0123], [3.0, 41.0]])
