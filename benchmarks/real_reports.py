@@ -32,6 +32,7 @@ from benchmarks._timing import tell
 from benchmarks.bench_calibration import of_run
 
 FOLDS = 5
+BRIEFLY = ("training=finetune", "training.epochs=1", "training.threads=1")
 REPORTS = "report=[balanced,reliability,fairness]"
 NUMBERS = ("Administrative", "Informational", "ProductRelated")  # pages of each kind, and the time spent on them
 KINDS = ("Month", "OperatingSystems", "Browser", "Region", "TrafficType", "VisitorType", "Weekend")
@@ -130,20 +131,19 @@ SETS = ("chorus_icecat", "esci_sample", *SCORED)
 
 def commands(name: str, data: Path, work: Path, pretrained: str) -> list[list[str]]:
     """Overrides of the pipelines that make a set's report, in order; the last one's run has the set's name."""
-    own = [f"store.root={work}", f"name={name}", REPORTS]
+    store, own = f"store.root={work}", (f"name={name}", REPORTS)
     if name in SCORED:
         given = [f"source.{override}" for override in SCORED[name][1]]
         scale = ["target.relevance.max_label=1", "target.relevance.positive_label=1"]
-        return [[*own, "source=scored", f"source.path={work / name}.parquet", *given, *scale]]
-    learns = [f"model.pretrained={pretrained}", "training=finetune"]
+        return [[store, *own, "source=scored", f"source.path={work / name}.parquet", *given, *scale]]
+    base = [store, f"source.path={data / name}", "source.fields=[title]"]
+    learns = [f"model.pretrained={pretrained}", *BRIEFLY]
     if name == "chorus_icecat":
-        return [
-            [*own, "source=chorus", f"source.path={data / name}", "source.fields=[title]", "model=two_tower", *learns]
-        ]
-    source = ["source=esci", f"source.path={data / name}", "target.relevance.positive_label=3"]  # 3 is an exact match
-    first = [f"store.root={work}", f"name={name}-first", *source, "model=bm25"]
-    cascade = [f"reuse={name}-first", "pairs=cascade", f"pairs.run={work / name}-first", "pairs.top=10", "top_k=10"]
-    return [first, [*own, *source, "model=cross_encoder", "model.residual=true", *learns, *cascade]]
+        return [[*base, *own, "source=chorus", "model=two_tower", *learns]]
+    base += ["source=esci", "target.relevance.positive_label=3"]  # an exact match
+    reader = ["model=cross_encoder", "model.residual=true", "model.max_item_tokens=32", *learns]
+    cascade = [f"reuse={name}-first", "pairs=cascade", f"pairs.run={work / name}-first", "pairs.top=5", "top_k=5"]
+    return [[*base, f"name={name}-first", "model=bm25"], [*base, *own, *reader, *cascade]]
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ def sentences(evaluation: Evaluation, records: list[Record], charts: list[Chart]
     for target in list(evaluation.targets)[:1]:
         main = next((r.metric for r in records if r.target == target and r.metric.startswith("ndcg@")), "")
         candidates = (
-            (_apart(found, target), _catalogue(evaluation, found, target, main))
+            (_apart(found, target, main), _catalogue(evaluation, found, target, main))
             if _nothing_to_order(found, target, main)
             else (
                 _ranking(found, target, main),
@@ -89,21 +89,23 @@ def _example(diagram: ReliabilityDiagram, row: int) -> str:
 
 
 def _nothing_to_order(found: Found, target: str, main: str) -> bool:
-    """Every order of every query's labelled items is as good as any other: there is one, or all gain the same."""
+    """Nearly every query has one labelled item, or items that all gain the same: any order is as good as any other."""
     random = found.get(("balanced", target, f"random {main}", "overall"))
-    return random is not None and random.value is not None and random.value > 1 - 1e-9
+    return random is not None and random.value is not None and random.value > 0.99
 
 
-def _apart(found: Found, target: str) -> Sentence:
-    lead = "No query has labelled items to put in order:"
-    auc = found.get(("balanced", target, "auc", "overall"))
-    if auc is None or auc.value is None or auc.low is None or auc.high is None:
-        return lead, "each has one, or all of them alike."
+def _apart(found: Found, target: str, main: str) -> Sentence:
+    random, auc = (found[("balanced", target, name, "overall")] for name in (f"random {main}", "auc"))
+    score = _text.number(random.value, 3)
+    lead = "There are hardly any labelled items to put in order:"
+    about = f"a random order scores {score} {_text.metric(main)}."
+    if auc.value is None or auc.low is None or auc.high is None:
+        return lead, about
     noun = _text.NOUNS.get(target, ("positive", ""))[0]
     return (
         lead,
-        f"each has one, or all of them alike. Across queries, a pair that is {noun} scores above one that is not in "
-        f"{_text.percent(auc.value)} {_text.percent_bracket(auc.low, auc.high)} of cases; 50\u00a0% would be chance.",
+        f"{about} Across queries, a pair that is {noun} scores above one that is not in {_text.percent(auc.value)} "
+        f"{_text.percent_bracket(auc.low, auc.high)} of cases; 50\u00a0% would be chance.",
     )
 
 

@@ -67,7 +67,7 @@ def percent(value: float | None) -> str:
         return "—"
     share = 100 * value
     digits = 0 if abs(share) >= 9.95 or share == 0 else 1 if abs(share) >= 0.995 else 2
-    if 98.95 <= share < 100:
+    if 97.95 <= share < 100:
         digits = 1 if share < 99.95 else 2
         share = min(share, 99.99)
     return f"{share:.{digits}f}\u00a0%".replace("-", "−")
