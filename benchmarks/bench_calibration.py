@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -34,11 +33,14 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
 from benchmarks._timing import tell
+from recsys import seed as seeds
 from recsys.calibrator import Calibrator, Rows, Segments, folds, select
 from recsys.metric.bootstrap import interval, poisson_weights
 from recsys.metric.reliability import CLIP
 from recsys.seed import hash_ids, uniform
 from recsys.source import Shop
+from recsys.store import Run
+from recsys.target import OPTIONS
 from tests.compose import job
 
 NUM_FOLDS, REPLICATES = 5, 400
@@ -241,12 +243,14 @@ PEERS = {
 }
 
 
-def against_peers(name: str, rows: Rows, query_ids: list[str], query_N: np.ndarray) -> list[dict[str, Any]]:
-    """Chosen less each peer, on the same folds."""
-    chosen = select(candidates(), rows, query_N)
-    ours_N = _loss(chosen.probability_N, rows)
+def against_peers(
+    name: str, ours: dict[str, np.ndarray], rows: Rows, query_ids: list[str], query_N: np.ndarray
+) -> list[dict[str, Any]]:
+    """Log-loss of each of our held-out probabilities, and its difference to each peer, fitted on the same folds."""
     weight_QR = poisson_weights(query_ids, REPLICATES, 1)
-    made = [{"name": f"{name}/log_loss of {chosen.chosen}", "value": _mean(ours_N, rows), "unit": "nats"}]
+    weight_Q = np.bincount(query_N, weights=rows.weight_N, minlength=len(query_ids))
+    loss = {label: _loss(probability_N, rows) for label, probability_N in ours.items()}
+    made = [{"name": f"{name}/log_loss of {m}", "value": _mean(n, rows), "unit": "nats"} for m, n in loss.items()]
     for peer, fit_and_say in PEERS.items():
         if peer.startswith("netcal") and find_spec("netcal") is None:
             continue  # it is no dependency of the project
@@ -256,13 +260,25 @@ def against_peers(name: str, rows: Rows, query_ids: list[str], query_N: np.ndarr
             with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # of their progress
                 warnings.simplefilter("ignore")
                 probability_N[held_N] = fit_and_say(rows.take(~held_N), rows.take(held_N))
-        excess_N = (ours_N - _loss(probability_N, rows)) * rows.weight_N
-        total_Q = np.bincount(query_N, weights=excess_N, minlength=len(query_ids))
-        weight_Q = np.bincount(query_N, weights=rows.weight_N, minlength=len(query_ids))
-        value_R = (total_Q @ weight_QR) / (weight_Q @ weight_QR)
-        value, low, high = interval(value_R, 0.95, num_queries=len(query_ids), scale="linear")
-        made.append({"name": f"{name}/less {peer}", "value": value, "low": low, "high": high, "unit": "nats"})
+        for label, loss_N in loss.items():
+            excess_N = (loss_N - _loss(probability_N, rows)) * rows.weight_N
+            total_Q = np.bincount(query_N, weights=excess_N, minlength=len(query_ids))
+            value_R = (total_Q @ weight_QR) / (weight_Q @ weight_QR)
+            value, low, high = interval(value_R, 0.95, num_queries=len(query_ids), scale="linear")
+            ends = {"value": value, "low": low, "high": high, "unit": "nats"}
+            made.append({"name": f"{name}/{label} less {peer}"} | ends)
     return made
+
+
+def chosen_anew(rows: Rows, query_N: np.ndarray) -> np.ndarray:
+    """probability_N of a calibrator that was chosen, too, without the fold of the row."""
+    probability_N = np.empty(len(rows))
+    for fold in np.unique(rows.fold_N):
+        held_N = rows.fold_N == fold
+        held = rows.take(held_N)
+        fitted = select(candidates(), rows.take(~held_N), query_N[~held_N]).fitted
+        probability_N[held_N] = fitted.predict(held.score_N, held.segment)
+    return probability_N
 
 
 def _loss(probability_N: np.ndarray, rows: Rows) -> np.ndarray:
@@ -275,25 +291,34 @@ def _mean(loss_N: np.ndarray, rows: Rows) -> float:
 
 
 def of_run(folder: Path) -> list[dict[str, Any]]:
-    """The peers on the calibrated rows of a finished run, one comparison per target; train queries of a model that
-    learnt are left out."""
+    """The peers on the folds of a finished run, one comparison per target: beside the probabilities that it holds out,
+    and beside those of a calibrator that was chosen without the fold as well. Train queries of a model that learnt are
+    left out."""
     made: list[dict[str, Any]] = []
-    table = pq.read_table(folder / "calibration" / "calibrated.parquet")
-    targets = job("calibrate", "name=x").target
-    if (folder / "model").exists() and len(pc.unique(table["split"])) > 1:
+    run = Run.at(str(folder))
+    manifest = run.manifest("calibration")
+    table = run.folder("calibration").read_table("calibrated.parquet")
+    if run.manifest("scores")["learned"]:
         table = table.filter(pc.not_equal(table["split"], "train"))
-    for target in sorted(pc.unique(table["target"]).to_pylist()):
+    config = manifest["config"]
+    seed = seeds.seed(config["seed"], "calibration", "folds")
+    for target, told in manifest["calibration"].items():
+        name = f"{run.name}, {target}"
         mine = table.filter(pc.equal(table["target"], target))
         query_ids, query_N = np.unique(mine["query_id"].to_numpy(zero_copy_only=False), return_inverse=True)
         names = [str(q) for q in query_ids]
+        noun = OPTIONS[target](**{k: v for k, v in config["target"][target].items() if k != "type"})
         rows = Rows(
             score_N=mine["score"].to_numpy(),
-            positive_N=targets[target].positive(mine["label"].to_numpy()),
+            positive_N=noun.positive(mine["label"].to_numpy()),
             weight_N=mine["weight"].to_numpy(),
-            fold_N=folds(names, NUM_FOLDS, 1)[query_N],
+            fold_N=folds(names, config["num_folds"], seed)[query_N],
             segment={},
         )
-        made += against_peers(f"{folder.name}, {target}", rows, names, query_N)
+        counts = {"queries": len(names), "rows": len(rows), "positives": int(rows.positive_N.sum())}
+        made += [{"name": f"{name}/{kind}", "value": number, "unit": kind} for kind, number in counts.items()]
+        ours = {told["chosen"]: mine["probability"].to_numpy(), "chosen anew": chosen_anew(rows, query_N)}
+        made += against_peers(name, ours, rows, names, query_N)
     return made
 
 
@@ -318,7 +343,10 @@ def _blocks(scenes: list[Scene], runs: list[Path]) -> Iterator[list[dict[str, An
     yield against_truth(scenes)
     one = scenes[0]
     for name, distort in SCORERS.items():
-        yield against_peers(f"shop, {name}", one.rows(distort(one.right_N)), one.query_ids, one.query_N)
+        rows = one.rows(distort(one.right_N))
+        chosen = select(candidates(), rows, one.query_N)
+        ours = {chosen.chosen: chosen.probability_N}
+        yield against_peers(f"shop, {name}", ours, rows, one.query_ids, one.query_N)
     for folder in runs:
         yield of_run(folder)
 

@@ -20,10 +20,14 @@ def sentences(evaluation: Evaluation, records: list[Record], charts: list[Chart]
     for target in list(evaluation.targets)[:1]:
         main = next((r.metric for r in records if r.target == target and r.metric.startswith("ndcg@")), "")
         candidates = (
-            _ranking(found, target, main),
-            _catalogue(evaluation, found, target, main),
-            _tail(found, target, main),
-            _smallest(evaluation, found, target, main),
+            (_apart(found, target, main), _catalogue(evaluation, found, target, main))
+            if _nothing_to_order(found, target, main)
+            else (
+                _ranking(found, target, main),
+                _catalogue(evaluation, found, target, main),
+                _tail(found, target, main),
+                _smallest(evaluation, found, target, main),
+            )
         )
         made += [s for s in candidates if s]
     return made + [(c.lead, c.rest) for c in charts if isinstance(c, Finding)]
@@ -93,6 +97,27 @@ def _example(diagram: ReliabilityDiagram, row: int) -> str:
     return f"when it says {said}, {seen} {_text.NOUNS.get(diagram.target, ('', 'are positive'))[1]}"
 
 
+def _nothing_to_order(found: Found, target: str, main: str) -> bool:
+    """Nearly every query has one labelled item, or items that all gain the same: any order is as good as any other."""
+    random = found.get(("balanced", target, f"random {main}", "overall"))
+    return random is not None and random.value is not None and random.value > 0.99
+
+
+def _apart(found: Found, target: str, main: str) -> Sentence:
+    random, auc = (found[("balanced", target, name, "overall")] for name in (f"random {main}", "auc"))
+    score = _text.number(random.value, 3)
+    lead = "There are hardly any labelled items to put in order:"
+    about = f"a random order scores {score} {_text.metric(main)}."
+    if auc.value is None or auc.low is None or auc.high is None:
+        return lead, about
+    noun = _text.NOUNS.get(target, ("positive", ""))[0]
+    return (
+        lead,
+        f"{about} Across queries, a pair that is {noun} scores above one that is not in {_text.percent(auc.value)} "
+        f"{_text.percent_bracket(auc.low, auc.high)} of cases; 50\u00a0% would be chance.",
+    )
+
+
 def _ranking(found: Found, target: str, main: str) -> Sentence | None:
     value, random, lift = (
         found.get(("balanced", target, f"{prefix}{main}", "overall")) for prefix in ("", "random ", "lift ")
@@ -153,7 +178,9 @@ def _smallest(evaluation: Evaluation, found: Found, target: str, main: str) -> S
     usable = f"{_text.count(smallest.num_queries)} usable{split} {'query' if smallest.num_queries == 1 else 'queries'}:"
     if smallest.value is None:
         return usable, "too few to say how well anything ranks."
-    return usable, f"differences under about {_text.number(smallest.value, 2)} {_text.metric(main)} cannot be seen."
+    digits = next((d for d in (2, 3, 4) if smallest.value >= 0.5 * 10**-d), 5)
+    size = f"{_text.number(smallest.value, digits)} {_text.metric(main)}"
+    return usable, f"differences under about {size} cannot be seen."
 
 
 def _of(record: Record) -> str:

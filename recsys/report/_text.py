@@ -62,11 +62,14 @@ def count(value: float) -> str:
 
 
 def percent(value: float | None) -> str:
-    """'29 %', '4.1 %', '0.32 %': two significant digits below ten per cent."""
+    """'29 %', '4.1 %', '0.32 %': two significant digits below ten per cent; '99.7 %': less than all is not 100 %."""
     if value is None:
         return "—"
     share = 100 * value
     digits = 0 if abs(share) >= 9.95 or share == 0 else 1 if abs(share) >= 0.995 else 2
+    if 97.95 <= share < 100:
+        digits = 1 if share < 99.95 else 2
+        share = min(share, 99.99)
     return f"{share:.{digits}f}\u00a0%".replace("-", "−")
 
 
@@ -76,8 +79,8 @@ def bracket(low: float | None, high: float | None, digits: int = 3) -> str:
 
 
 def percent_bracket(low: float, high: float) -> str:
-    """'[27, 31]' of per cents, or '[0.9, 1.4]' where they are small."""
-    digits = 0 if 100 * high >= 9.95 else 1 if 100 * high >= 0.995 else 2
+    """'[27, 31]' of per cents, or '[0.9, 1.4]' where they are small, '[98.7, 99.1]' where they are nearly 100."""
+    digits = 0 if 100 * high >= 9.95 and 100 * low < 97.95 else 1 if 100 * high >= 0.995 else 2
     return f"[{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
 
 

@@ -67,7 +67,9 @@ class Relevance(Target):
         if gain is None:
             gain = f"{', '.join(f'{g:g}' for g in self._gains())} for the grades 0–{self.max_label:g}"
             gain += f" ({self.gain_map})" if self.gain_map in NAMED_GAINS else ""
-        return f"judged grade 0–{self.max_label:g}; {self.positive_label:g} and above count as relevant; gain = {gain}"
+        lowest, highest = self.positive_label, self.max_label
+        relevant = f"{lowest:g} and above count" if lowest < highest else f"only {highest:g} counts"
+        return f"judged grade 0–{highest:g}; {relevant} as relevant; gain = {gain}"
 
     def _gains(self) -> tuple[float, ...]:
         """Gains of the grades 0, 1, 2, ... by name or as written."""

@@ -245,9 +245,48 @@ def test_ranking_sentence_follows_the_lift(low, high, words):
     assert "where a random order scores 0.60" in said
 
 
-def test_detectable_difference_sentence():
-    said = spoken(record("detectable difference ndcg@10", 0.031, None, None))
-    assert "92 usable test queries: differences under about 0.03 nDCG@10 cannot be seen." in said
+@pytest.mark.parametrize("random", [1.0, 0.9987])
+def test_one_labelled_item_per_query_has_no_order(random):
+    alone = (record("random ndcg@10", random, 0.99, 1.0), record("lift ndcg@10", 0.0, 0.0, 0.0))
+    said = spoken(*alone, record("auc", 0.751, 0.738, 0.764), record("detectable difference ndcg@10", 0.0, None, None))
+    assert f"a random order scores {random:.3f} nDCG@10." in said
+    assert "cannot be" not in said
+    assert "a pair that is relevant scores above one that is not in 75\u00a0% [74, 76] of cases" in said
+    assert "of cases" not in spoken(*alone, record("auc", None, None, None))
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.031, "0.03"), (0.0031, "0.003"), (0.00031, "0.0003")])
+def test_detectable_difference_sentence(value, words):
+    said = spoken(record("detectable difference ndcg@10", value, None, None))
+    assert f"92 usable test queries: differences under about {words} nDCG@10 cannot be seen." in said
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (1.0, "100"),
+        (0.99996, "99.99"),
+        (0.9996, "99.96"),
+        (0.997, "99.7"),
+        (0.9893, "98.9"),
+        (0.979, "98"),
+        (0.31, "31"),
+        (0.041, "4.1"),
+    ],
+)
+def test_less_than_all_is_not_all(value, words):
+    assert _text.percent(value) == f"{words}\u00a0%"
+
+
+def test_brackets_near_the_whole_have_a_digit_more():
+    assert _text.percent_bracket(0.987, 0.991) == "[98.7, 99.1]"
+    assert _text.percent_bracket(0.95, 0.991) == "[95, 99]"
+    assert _text.percent_bracket(0.009, 0.014) == "[0.9, 1.4]"
+
+
+def test_given_scores_are_named_by_their_run():
+    shop = replace(evaluation(num_queries=5, full=False, learned=False), model="given")
+    assert "given scores of autumn" in " ".join("".join(check(render(shop, [], [])).texts).split())
 
 
 @pytest.mark.parametrize("values", [[0.0, 1.0], [0.31, 0.78], [0.5], [0.0, 0.0123], [3.0, 41.0]])
@@ -260,10 +299,36 @@ def test_axes_are_round_and_cover_their_values(values):
         assert float(f"{tick:.{axis.digits}f}") == pytest.approx(tick, abs=1e-9)
 
 
-def test_a_browser_shows_the_page_without_complaint(built, tmp_path):
-    browser = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
-    if browser is None:
+def browser() -> list[str]:
+    """The command of a headless Chromium, without a page; skips the test where there is none."""
+    found = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
+    if found is None:
         pytest.skip("no Chromium is installed")
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    flags += "--disable-component-update --disable-sync --hide-scrollbars --enable-logging=stderr --v=0"
+    return [found, *flags.split()]
+
+
+def test_wide_intervals_stay_within_their_cells(tmp_path):
+    lost = (-0.328, -0.465, -0.211)
+    rows = [record("ndcg@10", 0.2, 0.1, 0.3), record("random ndcg@10", 0.528, 0.5, 0.6), record("lift ndcg@10", *lost)]
+    probe = (
+        "<script>addEventListener('load', () => {"
+        "const cells = [...document.querySelectorAll('.strips td:not(.chart)')];"
+        "const wide = cells.filter(c => c.scrollWidth > c.clientWidth).map(c => c.innerText);"
+        "console.log(cells.length + ' CELLS, TOO WIDE: ' + wide.join(' and '))})</script>"
+    )
+    page = tmp_path / "index.html"
+    page.write_text(render(evaluation(num_queries=5), rows, []).replace("</body>", probe + "</body>"), encoding="utf-8")
+    command = [*browser(), f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}"]
+    done = subprocess.run(
+        [*command, "--window-size=1400,1200", page.as_uri()], capture_output=True, text=True, timeout=120, check=False
+    )
+    said = next(line for line in done.stderr.splitlines() if "CELLS" in line)
+    assert re.search(r"[1-9]\d* CELLS, TOO WIDE: \"", said), said
+
+
+def test_a_browser_shows_the_page_without_complaint(built, tmp_path):
     page, shot = tmp_path / "index.html", tmp_path / "page.png"
     probe = (
         "<script>addEventListener('load', () => {const b = document.querySelector('table.sortable thead button');"
@@ -271,9 +336,7 @@ def test_a_browser_shows_the_page_without_complaint(built, tmp_path):
         "+ ' WIDE ' + (document.documentElement.scrollWidth - innerWidth))})</script>"
     )
     page.write_text(built[2].replace("</body>", probe + "</body>"), encoding="utf-8")
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    flags += "--disable-component-update --disable-sync --hide-scrollbars --enable-logging=stderr --v=0"
-    command = [browser, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={shot}"]
+    command = [*browser(), f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={shot}"]
     done = subprocess.run(
         [*command, "--window-size=500,1200", page.as_uri()], capture_output=True, text=True, timeout=120, check=False
     )

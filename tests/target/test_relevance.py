@@ -30,6 +30,9 @@ def test_gains_of_esci_as_the_paper_and_as_the_script_has_them():
     assert own.gain(np.array([0.0, 1, 2, 3, 2.5])).tolist() == [0, 0.5, 0.25, 4, 2.125]
     assert paper.describe().endswith("gain = 0, 0.01, 0.1, 1 for the grades 0–3 (esci_paper)")
     assert own.describe().endswith("gain = 0, 0.5, 0.25, 4 for the grades 0–3")
+    assert "; 2 and above count as relevant;" in own.describe()
+    exact = Relevance(name="relevance", max_label=3, positive_label=3, gain_map="linear")
+    assert exact.describe() == "judged grade 0–3; only 3 counts as relevant; gain = the grade"
 
 
 def test_judgments_of_a_pair_are_averaged_and_other_targets_left_alone():
