@@ -292,8 +292,8 @@ def _mean(loss_N: np.ndarray, rows: Rows) -> float:
 
 def of_run(folder: Path) -> list[dict[str, Any]]:
     """The peers on the folds of a finished run, one comparison per target: beside the probabilities that it holds out,
-    and beside those of a calibrator that was chosen without the fold as well. Train queries of a model that learnt are
-    left out."""
+    and beside those of a default calibrator that was chosen without the fold as well. Train queries of a model that
+    learnt are left out."""
     made: list[dict[str, Any]] = []
     run = Run.at(str(folder))
     manifest = run.manifest("calibration")

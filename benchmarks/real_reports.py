@@ -32,7 +32,6 @@ from benchmarks._timing import tell
 from benchmarks.bench_calibration import of_run
 
 FOLDS = 5
-BRIEFLY = ("training=finetune", "training.epochs=1", "training.threads=1")
 REPORTS = "report=[balanced,reliability,fairness]"
 NUMBERS = ("Administrative", "Informational", "ProductRelated")  # pages of each kind, and the time spent on them
 KINDS = ("Month", "OperatingSystems", "Browser", "Region", "TrafficType", "VisitorType", "Weekend")
@@ -103,7 +102,8 @@ def womens_reviews(raw: pa.Table) -> pa.Table:
 def out_of_fold(model: BaseEstimator, feature_N: np.ndarray, label_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
     """logit_N, each row's by a model that learnt from other groups."""
     folds = GroupKFold(FOLDS)
-    return cross_val_predict(model, feature_N, label_N, groups=group_N, cv=folds, method="decision_function")
+    said_N = cross_val_predict(model, feature_N, label_N, groups=group_N, cv=folds, method="decision_function")
+    return np.asarray(said_N)
 
 
 def _words(texts: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -129,21 +129,18 @@ SCORED: dict[str, tuple[Callable[[pa.Table], pa.Table], tuple[str, ...]]] = {
 SETS = ("chorus_icecat", "esci_sample", *SCORED)
 
 
-def commands(name: str, data: Path, work: Path, pretrained: str) -> list[list[str]]:
-    """Overrides of the pipelines that make a set's report, in order; the last one's run has the set's name."""
-    store, own = f"store.root={work}", (f"name={name}", REPORTS)
+def overrides(name: str, data: Path, work: Path, pretrained: str) -> list[str]:
+    """Of the pipeline that makes a set's report: its run has the set's name."""
+    own = [f"store.root={work}", f"name={name}", REPORTS]
     if name in SCORED:
         given = [f"source.{override}" for override in SCORED[name][1]]
         scale = ["target.relevance.max_label=1", "target.relevance.positive_label=1"]
-        return [[store, *own, "source=scored", f"source.path={work / name}.parquet", *given, *scale]]
-    base = [store, f"source.path={data / name}", "source.fields=[title]"]
-    learns = [f"model.pretrained={pretrained}", *BRIEFLY]
+        return [*own, "source=scored", f"source.path={work / name}.parquet", *given, *scale]
+    own += [f"source.path={data / name}", "source.fields=[title]", "model=two_tower", f"model.pretrained={pretrained}"]
+    own += ["training=finetune", "training.epochs=1", "training.threads=1"]
     if name == "chorus_icecat":
-        return [[*base, *own, "source=chorus", "model=two_tower", *learns]]
-    base += ["source=esci", "target.relevance.positive_label=3"]  # an exact match
-    reader = ["model=cross_encoder", "model.residual=true", "model.max_item_tokens=32", *learns]
-    cascade = [f"reuse={name}-first", "pairs=cascade", f"pairs.run={work / name}-first", "pairs.top=5", "top_k=5"]
-    return [[*base, f"name={name}-first", "model=bm25"], [*base, *own, *reader, *cascade]]
+        return [*own, "source=chorus"]
+    return [*own, "source=esci", "target.relevance.positive_label=3"]  # an exact match
 
 
 def main() -> None:
@@ -162,8 +159,8 @@ def main() -> None:
         scores = work / f"{name}.parquet"
         if name in SCORED and not scores.exists():
             pq.write_table(SCORED[name][0](read(data, name)), scores)
-        for overrides in commands(name, data, work, given.pretrained):
-            subprocess.run([sys.executable, "-m", "ray_jobs.pipeline", *overrides], check=True)
+        command = [sys.executable, "-m", "ray_jobs.pipeline", *overrides(name, data, work, given.pretrained)]
+        subprocess.run(command, check=True)
         rows += of_run(work / name)
     tell(rows, given.json)
 
