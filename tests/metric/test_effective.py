@@ -77,7 +77,8 @@ def test_a_share_varies_as_its_effective_number_says(chance):
         weight = sample.weight_N.sum()
         shares.append(sample.weight_N[sample.positive_N].sum() / weight)
         size.append(weight / sample.unit.per(0.1))
-        found = reliability.bins(sample, np.ones((1, 1)), 1)
+        by_query = replace(sample, num_queries=40, query_N=np.arange(len(sample)) * 40 // len(sample))
+        found = reliability.bins(by_query, np.ones((40, 1)), 1)
         inside += bool(found.low_B[0] <= 0.1 <= found.high_B[0])
     assert np.var(shares) == pytest.approx(0.1 * 0.9 / np.mean(size), rel=0.2)
     assert 0.92 < inside / 400 < 0.98  # 95 % nominal
