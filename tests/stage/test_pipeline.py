@@ -114,6 +114,7 @@ def test_reuse_takes_over_corpus_and_scores_for_a_new_report(root):
     assert {r["report"] for r in records} == {"reliability"}
 
 
+@pytest.mark.long
 def test_dry_run_stops_before_the_first_tile(root):
     with pytest.raises(DryRun):
         pipeline(job("pipeline", *small(root, "dry", "dry_run=true", "reuse=first")))
@@ -123,6 +124,7 @@ def test_dry_run_stops_before_the_first_tile(root):
     assert (root / "dry" / "report" / "index.html").exists()
 
 
+@pytest.mark.long
 def test_candidates_of_another_run_are_rescored(root):
     candidates = root / "first" / "calibration" / "top.parquet"
     pipeline(

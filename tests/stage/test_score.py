@@ -86,6 +86,7 @@ def test_only_lost_parts_are_scored_again(root):
     assert digests(scores) == digests(root / "one" / "scores")
 
 
+@pytest.mark.long
 def test_keep_decides_what_is_kept_and_nothing_else(root):
     take_over(root, "labelled")
     score(scoring(root, "labelled", "keep=labelled"))
@@ -93,6 +94,7 @@ def test_keep_decides_what_is_kept_and_nothing_else(root):
         assert (root / "labelled" / "scores" / name).read_bytes() == (root / "one" / "scores" / name).read_bytes()
 
 
+@pytest.mark.long
 def test_verify_finds_what_was_altered_in_a_finished_run_and_scores_it_again(root):
     shutil.copytree(root / "one", root / "altered")
     scores = root / "altered" / "scores"
@@ -144,6 +146,7 @@ def test_a_tile_that_fails_is_named_and_the_rest_is_committed(root):
     assert {p: p.stat().st_mtime_ns for p in before} == before, "the cause is mended: only what failed is scored"
 
 
+@pytest.mark.long
 def test_a_plan_is_measured_once_and_then_written_down(root):
     take_over(root, "measured")
     measured = ("tiles.queries=null", "tiles.items=null", "resources.actors=1")
