@@ -1,6 +1,7 @@
 """The whole flow on a small shop: every row accounted for, every stage done once, results others can read."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from recsys.report import Record
 from recsys.stage.pipeline import pipeline
 from recsys.stage.score import DryRun
 from tests.compose import QUICK_REPORT, job, small
@@ -70,20 +72,7 @@ def test_the_top_table_is_ready_to_load(root):
 
 def test_the_report_is_there(root):
     records = json.loads((root / "first" / "report" / "metrics.json").read_text())
-    keys = {
-        "report",
-        "target",
-        "split",
-        "metric",
-        "definition",
-        "slice",
-        "value",
-        "low",
-        "high",
-        "num_queries",
-        "num_pairs",
-    }
-    assert all(set(r) == keys for r in records)
+    assert all(set(r) == {f.name for f in fields(Record)} for r in records)
     found = {r["metric"]: r["value"] for r in records if (r["target"], r["slice"]) == ("relevance", "overall")}
     assert found["ndcg@10"] > found["random ndcg@10"]
     assert found["ndcg@10 catalogue"] > 10 * found["random ndcg@10 catalogue"]
