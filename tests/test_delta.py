@@ -213,7 +213,7 @@ def later(rng: np.random.Generator, world: World, locales: list[str | None]) -> 
     return World(queries, items, frozenset(labels) | some_labels(rng, queries, items, 2))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     num_queries=st.integers(1, 12),

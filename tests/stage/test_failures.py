@@ -65,6 +65,7 @@ def same_bytes(root: Path, name: str) -> bool:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_disk_that_is_full_then_read_only_then_mended(root, disk):
     full = failure(root, "small")
     assert full.startswith("scoring stopped: [Errno 28] No space left on device: ")

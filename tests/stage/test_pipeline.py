@@ -137,6 +137,7 @@ def test_candidates_of_another_run_are_rescored(root):
     assert ranks[1]["num_items"].equals(ranks[0]["num_items"])
 
 
+@pytest.mark.long
 def test_markets_without_items_and_candidates_across_markets_are_counted(tmp_path):
     """Two queries have no item of their locale, one candidate joins two locales, and one labelled query has none."""
     locales, (two, six) = ("de", "fr", "us"), (range(2), range(6))

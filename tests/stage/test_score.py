@@ -70,6 +70,7 @@ def test_bytes_do_not_depend_on_the_number_of_actors(root, actors):
     assert sum(n.startswith("tiles/part-") for n in expected) >= 25
 
 
+@pytest.mark.long
 def test_only_lost_parts_are_scored_again(root):
     shutil.copytree(root / "one", root / "lost")
     scores = root / "lost" / "scores"
