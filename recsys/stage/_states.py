@@ -75,8 +75,7 @@ def evaluate(
     Ray is running. `folder` takes the states of the spans; one that is there is not counted again.
     """
     num_rows = sum(labelled.open(path, []).metadata.num_rows for path in labelled.paths)
-    if not num_rows:
-        raise ValueError(f"no labelled row in {', '.join(labelled.paths[:3])}; give at least one")
+    assert num_rows, "Labelled.check refuses files without rows"
     pieces = spans(labelled, max(LEAST_ROWS, -(-num_rows // (workers * SPANS_PER_WORKER))))
     places = _observed(items, dials.seed)
     found = Survey()

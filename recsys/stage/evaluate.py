@@ -84,6 +84,16 @@ class Precision:
     condensed: int  # of scores, per group: what calibrators are fitted to
     bins: int  # of probability, per slice and group
 
+    def __post_init__(self) -> None:
+        if self.groups < 2:
+            raise ValueError(f"precision.groups={self.groups} leaves nothing to resample; use 256")
+        if not 1 <= self.coarse <= self.cells <= 1 << 16:
+            raise ValueError(f"precision.coarse={self.coarse} and cells={self.cells}: 1 <= coarse <= cells <= 65536")
+        if not 1 <= self.condensed <= 1 << 16:
+            raise ValueError(f"precision.condensed={self.condensed} must lie between 1 and 65536")
+        if not 2 <= self.bins <= 100:
+            raise ValueError(f"precision.bins={self.bins} must lie between 2 and 100")
+
 
 @dataclass
 class EvaluateJob(Job):
@@ -114,6 +124,11 @@ class EvaluateJob(Job):
             )
         if self.num_replicates < 20:
             raise ValueError(f"num_replicates={self.num_replicates} is too few; use 100 or more")
+        for name in ("k", "min_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.min_queries < 2:
+            raise ValueError(f"min_queries={self.min_queries} must be at least 2")
         if not 2 <= self.num_folds <= self.precision.groups:
             raise ValueError(f"num_folds={self.num_folds} must lie between 2 and precision.groups")
         if needy := [name for name, candidate in self.calibrator.items() if candidate.columns]:
