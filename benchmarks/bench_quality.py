@@ -28,7 +28,7 @@ from recsys.metric import Sample, ranking
 from recsys.metric.bootstrap import interval, poisson_weights
 from recsys.model import Supervised, Unsupervised
 from recsys.stage._corpus import Corpus
-from recsys.stage._learner import Grouped, Learner
+from recsys.stage._learner import Learner
 from recsys.stage._pairs import LabelledPairs, labelled_pairs
 from recsys.stage.prepare import prepare
 from recsys.target import Target
@@ -137,7 +137,7 @@ def ours(study: Study, option: Any, learn: LabelledPairs, test: LabelledPairs, s
             training = study.training.training
             learner = Learner.of(
                 network,
-                Grouped(network),
+                network,
                 training,
                 study.training.objective,
                 num_pairs=len(learn),

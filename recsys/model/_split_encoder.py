@@ -14,6 +14,7 @@ from recsys.model import _two_tower
 from recsys.model._folder import read_settings, write_settings
 from recsys.model._joint import joint_layers
 from recsys.model._network import Network
+from recsys.model._packed import Packing, encode
 from recsys.model._two_tower import TwoTowerNetwork, pooled
 
 if TYPE_CHECKING:
@@ -71,9 +72,12 @@ class SplitNetwork(Network):
 
     def states(self, ids_BW: torch.Tensor, mask_BW: torch.Tensor | None) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Vectors BD of a batch of texts, and the J states BWD that enter the joint layers."""
-        made = self.towers.model(input_ids=ids_BW, attention_mask=mask_BW, output_hidden_states=True)
-        num = len(self.correction.layers)
-        return pooled(made.last_hidden_state, mask_BW), list(made.hidden_states[-1 - num : -1])
+        transformer: Any = self.towers.model
+        packing = Packing.of((ids_BW.shape[0], ids_BW.shape[1]), mask_BW)
+        hidden_ND = packing.pack(transformer.embeddings(input_ids=ids_BW))
+        states = encode(transformer.encoder.layer, hidden_ND, packing)
+        *entering, last_BWD = (packing.pad(s) for s in states[-1 - len(self.correction.layers) :])
+        return pooled(last_BWD, mask_BW), entering
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
         query_mask, item_mask = batch["query_mask"], batch["item_mask"]

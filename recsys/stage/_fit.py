@@ -20,7 +20,7 @@ from ray.train.torch import get_device, prepare_model
 from recsys import seed as seeds
 from recsys.model import Supervised, use_threads
 from recsys.stage._corpus import Corpus
-from recsys.stage._learner import Grouped, Learner
+from recsys.stage._learner import Learner
 from recsys.stage._pairs import labelled_pairs, with_lessons
 from recsys.store import Folder, Run
 
@@ -45,7 +45,7 @@ def work(config: dict[str, Any]) -> None:
     network.train()
     learner = Learner.of(
         network,
-        prepare_model(Grouped(network), parallel_strategy_kwargs={"find_unused_parameters": False}),
+        prepare_model(network, parallel_strategy_kwargs={"find_unused_parameters": False}),
         training,
         job.objective,
         num_pairs=len(pairs),

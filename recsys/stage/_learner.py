@@ -11,23 +11,9 @@ import numpy as np
 import torch
 
 from recsys.model._network import Network
+from recsys.model._packed import pack_encoders
 from recsys.objective import Objective
 from recsys.stage._pairs import LabelledPairs
-
-WIDE = 5_000_000  # parameters from which padding costs more than calls
-GROUP_CPU = 8  # pairs of about one length that are computed together: on a CPU padding costs more than small products
-
-
-class Grouped(torch.nn.Module):
-    """A network that takes a batch in groups, so that short texts are not padded to the longest."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, *groups: dict[str, torch.Tensor]) -> torch.Tensor:
-        """logit_BT, group after group."""
-        return torch.cat([self.network(**group) for group in groups])
 
 
 @dataclass(kw_only=True)
@@ -35,7 +21,7 @@ class Learner:
     """A network and what moves it. All workers draw the same global batches, and each takes its share."""
 
     network: Network
-    model: torch.nn.Module  # a Grouped, or what synchronises its gradients over workers
+    model: torch.nn.Module  # the network, or what synchronises its gradients over workers
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     objective: Objective
@@ -55,7 +41,8 @@ class Learner:
         share: slice,
         device: torch.device,
     ) -> "Learner":
-        """AdamW, with a linear warm-up and decay over all epochs."""
+        """AdamW, with a linear warm-up and decay over all epochs; the network computes without padding from now on."""
+        pack_encoders(network)
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
@@ -104,20 +91,13 @@ class Learner:
 
     def _loss(self, pairs: LabelledPairs, chosen: np.ndarray) -> torch.Tensor:
         query_texts, item_texts = pairs.texts(chosen)
-        length_B = np.array([len(q) + len(i) for q, i in zip(query_texts, item_texts, strict=True)])
-        order_B = np.argsort(length_B, kind="stable")
-        wide = sum(p.numel() for p in self.network.parameters()) > WIDE
-        size = GROUP_CPU if wide and self.device.type == "cpu" else len(chosen)
-        groups = []
-        for start in range(0, len(order_B), size):
-            some = order_B[start : start + size]
-            batch = self.network.collate([query_texts[b] for b in some], [item_texts[b] for b in some])
-            groups.append({name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()})
+        made = self.network.collate(query_texts, item_texts)
+        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in made.items()}
         bf16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            logit_BT = self.model(*groups)
-        label_BT = torch.from_numpy(pairs.label_PT[chosen[order_B]].astype(np.float32)).to(self.device)
-        weight_BT = torch.from_numpy(pairs.weight_PT[chosen[order_B]].astype(np.float32)).to(self.device)
+            logit_BT = self.model(**batch)
+        label_BT = torch.from_numpy(pairs.label_PT[chosen].astype(np.float32)).to(self.device)
+        weight_BT = torch.from_numpy(pairs.weight_PT[chosen].astype(np.float32)).to(self.device)
         return self.objective.loss(logit_BT.float(), label_BT, weight_BT)
 
     def _mean_over_workers(self, total: float, number: int) -> float:
