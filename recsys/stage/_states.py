@@ -9,7 +9,6 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,12 @@ from ray.data import ActorPoolStrategy
 
 from recsys.calibrator import Calibrator
 from recsys.metric.condensed import Condensed
-from recsys.metric.state import SUMS, State
+from recsys.metric.state import State
+from recsys.report._counted import Counted
 from recsys.report._labelled import Labelled, Span, spans
 from recsys.report._state_build import Dials, Survey, condense_span, count_span, design, survey_span
 from recsys.report._state_cuts import TRAFFIC, Places
-from recsys.report._state_reliability import Calibrated, choose
+from recsys.report._state_reliability import choose
 from recsys.stage._memory import release_memory
 from recsys.stage._progress import Progress
 from recsys.store import Folder
@@ -33,29 +33,6 @@ from recsys.target import Target
 log = logging.getLogger("recsys")
 SPANS_PER_WORKER = 4
 LEAST_ROWS = 1 << 20  # of a span: below, its state costs more than its rows
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluated:
-    """The state of all rows, and what became of the slices."""
-
-    num_rows: int
-    state: State
-    calibrated: Calibrated | None  # None where the rows brought their probabilities
-    skipped: dict[str, str]  # column -> why it is no cut
-    merged: dict[str, int]  # column -> values that became 'other'
-    notes: dict[str, str]  # column -> what is to be known of its slices
-
-    @property
-    def num_queries(self) -> int:
-        return self._count("queries")
-
-    @property
-    def num_pairs(self) -> int:
-        return self._count("pairs")
-
-    def _count(self, name: str) -> int:
-        return int(self.state.sum_MSG[SUMS.index(name), 0].sum())
 
 
 def evaluate(
@@ -68,7 +45,7 @@ def evaluate(
     items: pa.Table | None,
     folder: Folder,
     workers: int,
-) -> Evaluated:
+) -> Counted:
     """The state of all labelled rows, in three passes over them: a survey of scores and labels, the rows condensed, to
     which the candidates of `calibrator` are fitted, and the count. Rows that bring a probability need no second one.
 
@@ -100,7 +77,7 @@ def evaluate(
     names = sorted(_over(_Counter, common, pieces, workers, "counted"))
     release_memory()
     state = State.sum_of(layout, (State.from_table(folder.read_table(name)) for name in names))
-    return Evaluated(num_rows=num_rows, state=state, calibrated=calibrated, **told)
+    return Counted(num_rows=num_rows, state=state, calibrated=calibrated, **told)
 
 
 def _observed(items: pa.Table | None, seed: int) -> Places | None:

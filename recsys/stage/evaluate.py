@@ -6,7 +6,7 @@ The rows need no corpus and no model. Nothing grows with their number but the qu
 import logging
 import posixpath
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -15,21 +15,15 @@ import pyarrow.parquet as pq
 
 from recsys import seed as seeds
 from recsys.calibrator import Calibrator
-from recsys.report import Evaluation, Record, Reliability, render, to_json
-from recsys.report._chart import Chart, Remark, SliceGroup
-from recsys.report._evaluation import GIVEN
+from recsys.report import render, to_json
+from recsys.report._counted import CountedReport, heading
 from recsys.report._labelled import Labelled
 from recsys.report._state_build import Dials
-from recsys.report._state_records import fold_small, records
-from recsys.report._state_reliability import tell
-from recsys.report.balanced import DRAWN
 from recsys.source._files import File, find
 from recsys.stage._cluster import connect, num_workers
 from recsys.stage._job import Job, perform
-from recsys.stage._states import Evaluated
 from recsys.stage._states import evaluate as count
 from recsys.store import Folder, Plan
-from recsys.tables import CALIBRATED, RANKS, TOP
 from recsys.target import Target
 
 log = logging.getLogger("recsys")
@@ -175,6 +169,17 @@ class EvaluateJob(Job):
             seed=seeds.seed(self.seed, "report", "queries"),
         )
 
+    def report(self) -> CountedReport:
+        """How the counts are told."""
+        return CountedReport(
+            k=self.k,
+            num_bins=self.precision.bins,
+            num_replicates=self.num_replicates,
+            min_queries=self.min_queries,
+            min_size=self.min_size,
+            seed=self.dials().seed,
+        )
+
 
 def evaluate(job: EvaluateJob) -> dict[str, Any]:
     """Evaluates the rows. Raises TableError where there are none, ValueError for a row that cannot be judged."""
@@ -203,8 +208,16 @@ def _evaluate(job: EvaluateJob, files: dict[str, list[File]], folder: Folder) ->
         folder=states,
         workers=num_workers(job),
     )
-    made, charts = _told(job, found, name, target)
-    evaluation = _evaluation(job, found, name, target, tables)
+    made, charts = job.report().told(found, name, target)
+    evaluation = heading(
+        found,
+        name,
+        target,
+        run=job.name,
+        source=job.rows.title(),
+        created=datetime.now(UTC).date().isoformat(),
+        num_items=tables["items"].num_rows if "items" in tables else 0,
+    )
     folder.write("metrics.json", to_json(made).encode())
     folder.write("index.html", render(evaluation, made, charts).encode())
     parts = [{"name": "index.html"}, {"name": "metrics.json"}]
@@ -226,77 +239,3 @@ def _table(files: list[File], name: str) -> pa.Table:
         texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
         tables.append(pq.read_table(file.path, filesystem=file.filesystem, read_dictionary=texts))
     return pa.concat_tables(tables, promote_options="default").unify_dictionaries()
-
-
-def _told(job: EvaluateJob, found: Evaluated, name: str, target: Target) -> tuple[list[Record], list[Chart]]:
-    """All records, and what the page shows besides them."""
-    state, gone = fold_small(found.state, job.min_size)
-    made = records(
-        state,
-        target=name,
-        split="all",
-        gain=target.describe(),
-        num_replicates=job.num_replicates,
-        min_queries=job.min_queries,
-        notes=found.notes,
-    )
-    charts: list[Chart] = [
-        SliceGroup(
-            target=name,
-            column=cut.column,
-            metric=DRAWN[cut.axis].format(k=job.k),
-            values=cut.values,
-            min_queries=job.min_queries,
-        )
-        for cut in state.layout.cuts
-    ]
-    reasons = {column: f"Not cut by {column}: {why}." for column, why in found.skipped.items()}
-    for column, number in found.merged.items():
-        reasons[f"{column} merged"] = f"Of {column}, {number:,} rarer values are together as 'other'."
-    for column, number in gone.items():
-        about = f"{number:,} slices of {column} have fewer than {job.min_size} queries and are not shown by themselves."
-        reasons[f"{column} small"] = about
-    charts += [Remark(target=name, text=text.replace("_", " ")) for text in reasons.values()]
-    charts += [Remark(target=name, text=text) for text in dict.fromkeys(found.notes.values())]
-    if found.calibrated is not None:
-        report = Reliability(num_bins=job.precision.bins, num_replicates=job.num_replicates)
-        counted = {"num_queries": found.num_queries, "num_pairs": found.num_pairs, "seed": job.dials().seed}
-        further, diagrams = tell(found.calibrated, report, target=name, **counted)
-        made, charts = made + further, charts + diagrams
-    return made, charts
-
-
-def _evaluation(
-    job: EvaluateJob, found: Evaluated, name: str, target: Target, tables: dict[str, pa.Table]
-) -> Evaluation:
-    """What the page is headed with: there are counts alone, and no rows to show."""
-    calibration = {}
-    if found.calibrated is not None:
-        selection = found.calibrated.selection
-        calibration[name] = {
-            "chosen": selection.chosen,
-            "reason": selection.reason,
-            "output": name,
-            "candidates": [asdict(candidate) for candidate in selection.candidates],
-        }
-    return Evaluation(
-        run=job.name,
-        source=job.rows.title(),
-        model=GIVEN,
-        created=datetime.now(UTC).date().isoformat(),
-        seed=seeds.seed(job.seed, "report"),
-        learned=False,
-        outputs=(name,),
-        targets={name: target},
-        queries=pa.table({"query_id": pa.array([], pa.string())}),
-        items=pa.table({"item_id": pa.array([], pa.string())}),
-        calibrated=CALIBRATED.schema.empty_table(),
-        ranks=RANKS.schema.empty_table(),
-        top=TOP.schema.empty_table(),
-        calibration=calibration,
-        rows={"rows": {"in": found.num_rows, "out": found.num_rows}},
-        num_labels=found.num_rows,
-        num_pairs=found.num_pairs,
-        num_queries=found.num_queries,
-        num_items=tables["items"].num_rows if "items" in tables else 0,
-    )
