@@ -1,204 +1,81 @@
 """How well each model ranks: cross-validation over queries, several seeds, intervals paired by query.
 
-    python -m benchmarks.bench_quality --model FOLDER --data FOLDER [--work FOLDER] [--json FILE] [--quick]
+    python -m benchmarks.bench_quality --model FOLDER --data FOLDER [--work FOLDER] [--json FILE] [--figure FILE]
+        [--quick] [--seeds N] [--epochs N] [--only MODEL ...]
 
 FOLDER of --model: a Hugging Face encoder such as all-MiniLM-L6-v2; of --data: the chorus_icecat catalogue. Every model
 has the same labels, epochs, batches and learning rate, and is tested on the judged pairs of queries that it has not
-seen. Each (model, fold, seed) is one file in the folder of --work: given again, the same command goes on where it
-ended.
+seen. `shop` is another question, on the built-in shop, whose labels are many: of what a full model is better there than
+a two-tower, how much does the split encoder recover?
 
-Shapes: P judged pairs, Q queries, R weightings of the queries.
+Each (model, fold, seed) is one file in the folder of --work: given again, the same command goes on where it ended. What
+a pair costs is measured at the end, with untrained heads: texts to scores in memory, encoding included.
+
+Shapes: Q queries, D of them with a figure, R weightings of the queries.
 """
 
 import argparse
 import tempfile
-import time
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-from benchmarks._timing import tell
-from recsys import seed as seeds
-from recsys.metric import Sample, ranking
+from benchmarks._study import FOLDS, MODELS, PEER, Study, peer_model, scorer
+from benchmarks._timing import Contender, alternate, rate_rows, tell
+from recsys.metric import ranking
 from recsys.metric.bootstrap import interval, poisson_weights
-from recsys.model import Supervised, Unsupervised
-from recsys.stage._corpus import Corpus
-from recsys.stage._learner import Learner
-from recsys.stage._pairs import LabelledPairs, labelled_pairs
-from recsys.stage.prepare import prepare
-from recsys.target import Target
-from tests.compose import job
+from recsys.scorer import Scorer
 
-FOLDS = 5
 REPLICATES = 1000
-TARGET = "relevance"
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-MODELS = {
-    "random": ("model=random",),
-    "bm25": ("model=bm25",),
-    "two_tower": ("model=two_tower",),
-    "split_encoder_j2": ("model=split_encoder", "model.joint_layers=2"),
-    "cross_encoder_residual": ("model=cross_encoder", "model.residual=true"),
-    "cross_encoder": ("model=cross_encoder",),
-    "sentence_transformers": ("model=cross_encoder",),  # its options; trained and scored by the peer
-    "split_encoder_j1": ("model=split_encoder", "model.joint_layers=1"),
-    "split_encoder_j3": ("model=split_encoder", "model.joint_layers=3"),
-    "late_interaction": ("model=late_interaction",),
-}
 QUICK = ("random", "bm25", "two_tower", "split_encoder_j2")
+RIVALS = ("two_tower", "cross_encoder", "cross_encoder_residual")
+SHOP = ("two_tower", "split_encoder_j2", "cross_encoder")
+SHOP_SOURCE = (
+    "source=shop",
+    *("source.num_items=4000", "source.num_search_queries=1500", "source.num_users=0", "source.num_sessions=10"),
+    *("source.num_judged_queries=1500", "source.judge_noise=0.1"),
+)
+SHOP_MODEL = ("model.hidden_size=32", "model.num_layers=2")
 
 
-class Study:
-    """The judged pairs, cut into folds of queries."""
-
-    def __init__(self, data: str, pretrained: str, work: Path, epochs: int) -> None:
-        self.pretrained, self.work = pretrained, work
-        base = (f"store.root={work / 'runs'}", "name=study")
-        prepare_job = job("prepare", *base, "source=chorus", f"source.path={data}", "source.fields=[title]")
-        prepare(prepare_job)
-        run = prepare_job.run
-        corpus = Corpus(run.folder("corpus"), run.manifest("corpus"))
-        self.queries, self.items = (
-            corpus.table("queries", ["query_id", "text"]),
-            corpus.table("items", ["item_id", "text"]),
-        )
-        self.training = job("train", *base, "training=finetune", f"training.epochs={epochs}")
-        self.target: Target = self.training.target[TARGET]
-        splits = [labelled_pairs(corpus, {TARGET: self.target}, s) for s in ("train", "validation", "test")]
-        self.pairs = join([s for s in splits if len(s)])
-        self.fold_Q = np.random.default_rng(seeds.seed(0, "folds")).permutation(len(self.queries)) % FOLDS
-
-    def fold(self, number: int) -> tuple[LabelledPairs, LabelledPairs]:
-        """Pairs to learn from, and pairs to be tested on."""
-        test_P = self.fold_Q[self.pairs.pair_P2[:, 0]] == number
-        return choose(self.pairs, ~test_P), choose(self.pairs, test_P)
-
-    def option(self, name: str) -> Any:
-        overrides = MODELS[name]
-        learns = overrides[0] not in ("model=random", "model=bm25")
-        more = (f"model.pretrained={self.pretrained}", "model.dtype=float32") if learns else ()
-        return job("train", "name=x", *overrides, *more).model
-
-    def scores(self, name: str, fold: int, seed: int) -> np.ndarray:
-        """score_P of the fold's test pairs; trains and scores unless that was done before."""
-        path = self.work / f"{name}-{fold}-{seed}.parquet"
-        learn, test = self.fold(fold)
-        if not path.exists():
-            started = time.monotonic()
-            score_P = (peer if name == "sentence_transformers" else ours)(self, self.option(name), learn, test, seed)
-            table = pa.table({"query_row": test.pair_P2[:, 0], "item_row": test.pair_P2[:, 1], "score": score_P})
-            fresh = path.with_suffix(".new")
-            pq.write_table(table, fresh)
-            fresh.rename(path)
-            print(f"{path.stem:<32} {len(learn)} pairs, {time.monotonic() - started:.0f} s", flush=True)
-        table = pq.read_table(path)
-        assert np.array_equal(table["query_row"].to_numpy(), test.pair_P2[:, 0]), f"{path} is of other pairs"
-        return table["score"].to_numpy()
-
-    def sample(self, test: LabelledPairs, score_P: np.ndarray) -> Sample:
-        label_P = test.label_PT[:, 0] * self.target.max_label  # type: ignore[attr-defined]
-        return Sample(
-            num_queries=len(self.queries),
-            query_N=test.pair_P2[:, 0],
-            item_N=test.pair_P2[:, 1],
-            score_N=score_P.astype(np.float32),
-            probability_N=np.zeros(len(score_P)),
-            positive_N=self.target.positive(label_P),
-            gain_N=self.target.gain(label_P),
-            weight_N=np.ones(len(score_P)),
-        )
-
-
-def join(parts: list[LabelledPairs]) -> LabelledPairs:
-    """All pairs, by query and item."""
-    pair_P2 = np.concatenate([p.pair_P2 for p in parts])
-    order = np.lexsort((pair_P2[:, 1], pair_P2[:, 0]))
-    label_PT, weight_PT = (np.concatenate([getattr(p, n) for p in parts])[order] for n in ("label_PT", "weight_PT"))
-    return replace(parts[0], pair_P2=pair_P2[order], label_PT=label_PT, weight_PT=weight_PT)
-
-
-def choose(pairs: LabelledPairs, mask_P: np.ndarray) -> LabelledPairs:
-    return replace(
-        pairs, pair_P2=pairs.pair_P2[mask_P], label_PT=pairs.label_PT[mask_P], weight_PT=pairs.weight_PT[mask_P]
+def chorus(data: str, pretrained: str, work: Path, epochs: int) -> Study:
+    """Titles of the catalogue, models that start from the encoder."""
+    return Study(
+        folder=work / f"chorus-{epochs}-epochs",
+        source=("source=chorus", f"source.path={data}", "source.fields=[title]"),
+        training=("training=finetune", f"training.epochs={epochs}"),
+        model=(f"model.pretrained={pretrained}",),
     )
 
 
-def ours(study: Study, option: Any, learn: LabelledPairs, test: LabelledPairs, seed: int) -> np.ndarray:
-    """score_P of the test pairs after training; the last epoch counts."""
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        if isinstance(option, Supervised):
-            network = option.build(study.queries, study.items, (TARGET,), seeds.seed(seed, "weights")).to(DEVICE)
-            training = study.training.training
-            learner = Learner.of(
-                network,
-                network,
-                training,
-                study.training.objective,
-                num_pairs=len(learn),
-                share=slice(0, None, 1),
-                device=torch.device(DEVICE),
-            )
-            torch.manual_seed(seeds.seed(seed, "dropout"))
-            for epoch in range(training.epochs):
-                order_P = np.random.default_rng(seeds.seed(seed, f"order-{epoch}")).permutation(len(learn))
-                learner.epoch(learn, order_P)
-            network.save(folder)
-        else:
-            assert isinstance(option, Unsupervised)
-            option.fit(study.queries, study.items, seeds.seed(seed, "model"), folder)
-        scorer = option.load(folder, DEVICE)
-        items, at_P = np.unique(test.pair_P2[:, 1], return_inverse=True)
-        queries = scorer.encode_queries(study.queries)
-        local_P2 = np.stack([test.pair_P2[:, 0], at_P], axis=1)
-        return scorer.score_pairs(queries, scorer.encode_items(study.items.take(pa.array(items))), local_P2)[0]
+def shop(work: Path, epochs: int = 4) -> Study:
+    """30,000 judgments of the built-in shop, narrow models from scratch: with so many labels reading pairs pays."""
+    return Study(
+        folder=work / f"shop-{epochs}-epochs",
+        source=SHOP_SOURCE,
+        training=("training=scratch", f"training.epochs={epochs}"),
+        model=SHOP_MODEL,
+    )
 
 
-def peer(study: Study, option: Any, learn: LabelledPairs, test: LabelledPairs, seed: int) -> np.ndarray:
-    """The same by sentence-transformers: its cross-encoder, its trainer, its loss; same budget."""
-    from datasets import Dataset
-    from sentence_transformers import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
-    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
-
-    training = study.training.training
-    length = option.max_query_tokens + option.max_item_tokens + 3
-    torch.manual_seed(seeds.seed(seed, "weights"))
-    model = CrossEncoder(study.pretrained, num_labels=1, max_length=length, device=DEVICE)
-    query_texts, item_texts = learn.texts(np.arange(len(learn)))
-    with tempfile.TemporaryDirectory() as made:
-        CrossEncoderTrainer(
-            model=model,
-            args=CrossEncoderTrainingArguments(
-                output_dir=made,
-                num_train_epochs=training.epochs,
-                per_device_train_batch_size=training.batch_size,
-                learning_rate=training.learning_rate,
-                warmup_ratio=training.warmup_fraction,
-                weight_decay=training.weight_decay,
-                save_strategy="no",
-                logging_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-                use_cpu=DEVICE == "cpu",
-                seed=seed,
-            ),
-            train_dataset=Dataset.from_dict({"query": query_texts, "item": item_texts, "label": learn.label_PT[:, 0]}),
-            loss=BinaryCrossEntropyLoss(model),
-        ).train()
-    query_texts, item_texts = test.texts(np.arange(len(test)))
-    pairs = [list(pair) for pair in zip(query_texts, item_texts, strict=True)]
-    return model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
+def evaluate(study: Study, names: tuple[str, ...], folds: range, num_seeds: int) -> dict[str, dict[str, np.ndarray]]:
+    """model -> metric -> value_R: of every fold and seed alone, then the mean."""
+    for seed in range(num_seeds):  # every model once before any model twice
+        for fold in folds:
+            for name in names:
+                study.scores(name, fold, seed)
+    weight_QR = poisson_weights(study.queries["query_id"].to_pylist(), REPLICATES, 0)
+    return {name: _values(study, name, folds, num_seeds, weight_QR) for name in names}
 
 
-def evaluate(study: Study, name: str, folds: range, seeds_: range, weight_QR: np.ndarray) -> dict[str, np.ndarray]:
-    """value_R of each metric: of every fold and seed alone, then the mean."""
+def _values(study: Study, name: str, folds: range, num_seeds: int, weight_QR: np.ndarray) -> dict[str, np.ndarray]:
     values: dict[str, list[np.ndarray]] = {"ndcg@10": [], "auc": []}
-    for seed in seeds_:
+    for seed in range(num_seeds):
         per_query: list[np.ndarray] = []
         for fold in folds:
             sample = study.sample(study.fold(fold)[1], study.scores(name, fold, seed))
@@ -211,9 +88,76 @@ def evaluate(study: Study, name: str, folds: range, seeds_: range, weight_QR: np
     return {metric: np.mean(v, axis=0) for metric, v in values.items()}
 
 
-def row(name: str, value_R: np.ndarray, unit: str, num_queries: int) -> dict[str, Any]:
+def _row(name: str, value_R: np.ndarray, unit: str, num_queries: int) -> dict[str, Any]:
     value, low, high = interval(value_R, 0.95, num_queries=num_queries)
     return {"name": name, "value": value, "low": low, "high": high, "unit": unit}
+
+
+def quality_rows(results: dict[str, dict[str, np.ndarray]], num_queries: int) -> list[dict[str, Any]]:
+    """Records of every model, and of the encoders between two-tower and cross-encoder against the better of them."""
+    rows = [_row(f"{n}/{m}", v, m, num_queries) for n, values in results.items() for m, v in values.items()]
+    rivals = [name for name in RIVALS if name in results]
+    for name in results:
+        if not name.startswith(("split_encoder", "late_interaction")) or not rivals:
+            continue
+        for metric, value_R in results[name].items():
+            best = max(rivals, key=lambda n, m=metric: results[n][m][0])
+            rows.append(_row(f"{name}/{metric}_minus_best", value_R - results[best][metric], best, num_queries))
+    return rows
+
+
+def shop_rows(results: dict[str, dict[str, np.ndarray]], num_queries: int) -> list[dict[str, Any]]:
+    """Records of the shop: the full model's lead over the two-tower in nDCG@10, and the share recovered of it."""
+    towers_R, split_R, full_R = (results[name]["ndcg@10"] for name in SHOP)
+    rows = [_row(f"shop/{n}/ndcg@10", results[n]["ndcg@10"], "ndcg@10", num_queries) for n in SHOP]
+    lead_R = full_R - towers_R
+    rows.append(_row("shop/cross_encoder/lead", lead_R, "ndcg@10", num_queries))
+    rows.append(_row("shop/split_encoder_j2/lead_recovered", (split_R - towers_R) / lead_R, "share", num_queries))
+    return rows
+
+
+def pairs_per_s(study: Study, names: tuple[str, ...], repeats: int) -> dict[str, list[float]]:
+    """Rates of scoring a grid of all queries and some items, in turns."""
+    contenders = []
+    for name in names:
+        items = study.items.slice(0, 8 if MODELS[name][0] == "model=cross_encoder" else 512)
+        peer = name == PEER
+        work = _peer_work(study, items) if peer else _work(scorer(study, study.option(name), 0, None), study, items)
+        contenders.append(Contender(name, work, len(study.queries) * len(items)))
+    return alternate(contenders, repeats)
+
+
+def _work(model: Scorer, study: Study, items: pa.Table) -> Callable[[], object]:
+    return lambda: model.score(model.encode_queries(study.queries), model.encode_items(items))
+
+
+def _peer_work(study: Study, items: pa.Table) -> Callable[[], object]:
+    pairs = [[q, i] for q in study.queries["text"].to_pylist() for i in items["text"].to_pylist()]
+    return partial(peer_model(study.option(PEER)).predict, pairs, show_progress_bar=False)
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Quality against cost: nDCG@10 with its interval over core-seconds of a million pairs."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams["svg.hashsalt"] = "recsys"
+    found = {row["name"]: row for row in rows}
+    _, axes = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+    for name in (n for n in MODELS if f"{n}/pairs_per_s" in found):
+        cost = 1e6 * torch.get_num_threads() / found[f"{name}/pairs_per_s"]["value"]
+        quality = found[f"{name}/ndcg@10"]
+        whisker = [[quality["value"] - quality["low"]], [quality["high"] - quality["value"]]]
+        axes.errorbar(cost, quality["value"], whisker, fmt="o", capsize=3)
+        axes.annotate(name, (cost, quality["value"]), textcoords="offset points", xytext=(6, 5), fontsize=8)
+    axes.set_xscale("log")
+    axes.set_xlabel("core-seconds for a million pairs, texts to scores")
+    axes.set_ylabel("nDCG@10, mean and 95 % interval")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    plt.savefig(path, format="svg", metadata={"Date": None})
 
 
 def main() -> None:
@@ -222,39 +166,29 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--work", type=Path, help="kept scores; a temporary folder if not given")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--figure", type=Path, help="SVG of quality against cost")
     parser.add_argument("--quick", action="store_true", help="one fold, one seed, four models")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=tuple(MODELS))
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--only", nargs="*", choices=(*MODELS, "shop"))
     arguments = parser.parse_args()
-    names = arguments.only or (QUICK if arguments.quick else tuple(MODELS))
-    folds, num_seeds = (range(1), range(1)) if arguments.quick else (range(FOLDS), range(arguments.seeds))
+    chosen = arguments.only or (QUICK if arguments.quick else (*MODELS, "shop"))
+    names = tuple(name for name in chosen if name != "shop")
+    folds, num_seeds = (range(1), 1) if arguments.quick else (range(FOLDS), arguments.seeds)
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         work = (arguments.work or Path(temporary)).absolute()
-        work.mkdir(parents=True, exist_ok=True)
-        study = Study(arguments.data, arguments.model, work, arguments.epochs)
-        query_ids = study.queries["query_id"].to_pylist()
-        weight_QR = poisson_weights(query_ids, REPLICATES, 0)
-        for seed in num_seeds:  # every model once before any model twice
-            for fold in folds:
-                for name in names:
-                    study.scores(name, fold, seed)
-        results = {name: evaluate(study, name, folds, num_seeds, weight_QR) for name in names}
-    tell(table(results, len(query_ids)), arguments.json)
-
-
-def table(results: dict[str, dict[str, np.ndarray]], num_queries: int) -> list[dict[str, Any]]:
-    """Records of every model, and of the split encoder against the better of the two it stands between."""
-    rows = [row(f"{n}/{m}", v, m, num_queries) for n, values in results.items() for m, v in values.items()]
-    rivals = [n for n in ("two_tower", "cross_encoder", "cross_encoder_residual") if n in results]
-    for name in results:
-        if not name.startswith(("split_encoder", "late_interaction")) or not rivals:
-            continue
-        for metric, value_R in results[name].items():
-            best = max(rivals, key=lambda n, m=metric: results[n][m][0])
-            difference_R = value_R - results[best][metric]
-            rows.append(row(f"{name}/{metric}_minus_best", difference_R, best, num_queries))
-    return rows
+        if names:
+            study = chorus(arguments.data, arguments.model, work, arguments.epochs)
+            rows += quality_rows(evaluate(study, names, folds, num_seeds), study.num_tested(folds))
+            rates = pairs_per_s(study, names, repeats=3)
+            rows += rate_rows({f"{name}/pairs_per_s": rate for name, rate in rates.items()}, "pairs/s")
+        if "shop" in chosen:
+            study = shop(work)
+            rows += shop_rows(evaluate(study, SHOP, range(1), num_seeds), study.num_tested(range(1)))
+    tell(rows, arguments.json)
+    if arguments.figure:
+        draw(rows, arguments.figure)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""A transformer layer in which a query's tokens attend to their own and to an item's keys and values.
+"""A transformer layer in which a query's tokens attend to their own and to an item's keys and values, and what is seen
+without attention: which tokens stand in both texts.
 
-Shapes: B pairs, W tokens, R query rows, D dimensions, H heads, d dimensions of a head.
+Shapes: B pairs, N items, Q queries put to each, W tokens of a query, V of an item, R query rows, D dimensions, H heads,
+d dimensions of a head.
 """
 
 import copy
@@ -26,6 +28,15 @@ def joint_layers(model: PreTrainedModel, num: int) -> list["JointLayer"]:
     return [JointLayer(copy.deepcopy(layer)) for layer in layers[-num:]]
 
 
+def matches(query_ids: torch.Tensor, item_NV: torch.Tensor) -> torch.Tensor:
+    """match_NQW, float32: 1 for a query's token that stands in the item too; in place of [CLS], which comes first, the
+    share of its tokens that do. `query_ids` is (1 or N) QW; ids below 0 are no tokens, and match none."""
+    same_NQW = (query_ids[..., None] == item_NV[:, None, None, :]).any(-1) & (query_ids >= 0)
+    match_NQW = same_NQW.float()
+    match_NQW[..., 0] = match_NQW[..., 1:].sum(-1) / (query_ids >= 0).sum(-1).clamp(min=1)
+    return match_NQW
+
+
 class JointLayer(torch.nn.Module):
     """The parts of a BERT layer, to be put together differently."""
 
@@ -48,11 +59,17 @@ class JointLayer(torch.nn.Module):
         return self.layer.feed_forward_chunk(attended)
 
     def forward(
-        self, hidden_BRD: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask_B11W: torch.Tensor
+        self,
+        hidden_BRD: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        mask_B11W: torch.Tensor,
+        marked_BRD: torch.Tensor,
     ) -> torch.Tensor:
-        """The layer for given keys and values, BHWd; `mask` is true where there is a token."""
+        """The layer for given keys and values, BHWd; `mask` is true where there is a token, `marked` stands beside what
+        attention gives."""
         context = scaled_dot_product_attention(self.queries(hidden_BRD), keys, values, attn_mask=mask_B11W)
-        return self.finish(context, hidden_BRD)
+        return self.finish(context, marked_BRD)
 
     def _heads(self, rows_BWD: torch.Tensor) -> torch.Tensor:
         return rows_BWD.unflatten(-1, (-1, self.layer.attention.self.attention_head_size)).transpose(1, 2)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from recsys.model import _two_tower
 from recsys.model._folder import read_settings, write_settings
-from recsys.model._joint import joint_layers
+from recsys.model._joint import joint_layers, matches
 from recsys.model._network import Network
 from recsys.model._packed import Packing, encode
 from recsys.model._two_tower import TwoTowerNetwork, pooled
@@ -28,7 +28,11 @@ def build(
     option: "SplitEncoder", queries: pa.Table, items: pa.Table, outputs: tuple[str, ...], seed: int
 ) -> "SplitNetwork":
     """See `Supervised.build`."""
-    return SplitNetwork(_two_tower.build(option, queries, items, outputs, seed), option.joint_layers)
+    network = SplitNetwork(_two_tower.build(option, queries, items, outputs, seed), option.joint_layers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network.correction.start_mark()
+    return network
 
 
 def open_network(folder: Path) -> "SplitNetwork":
@@ -44,14 +48,25 @@ def open_network(folder: Path) -> "SplitNetwork":
 
 
 class Correction(torch.nn.Module):
-    """J joint layers, a mark on the item's states by which they are told from the query's, and a head of zeros."""
+    """J joint layers, a mark that tells the item's states from the query's, another on tokens of the query
+    that stand in the item too, and a head of zeros."""
 
     def __init__(self, towers: TwoTowerNetwork, num_layers: int) -> None:
         super().__init__()
         size = towers.model.config.hidden_size
         self.layers = torch.nn.ModuleList(joint_layers(towers.model, num_layers))
         self.mark_JD = torch.nn.Parameter(torch.zeros(num_layers, size))
+        self.match_D = torch.nn.Parameter(torch.zeros(size))
         self.head_TD = torch.nn.Parameter(torch.zeros(len(towers.outputs), size))
+
+    def start_mark(self) -> None:
+        """Draws the mark of matches, about as large as a state: from 0 it would hardly move."""
+        norm: Any = self.layers[0].layer.attention.output.LayerNorm  # type: ignore[union-attr]
+        torch.nn.init.normal_(self.match_D, std=float(norm.weight.detach().abs().mean()))
+
+    def marked(self, rows: torch.Tensor, match: torch.Tensor) -> torch.Tensor:
+        """Query rows `...RD` with the mark of their tokens, `...R`."""
+        return rows + match.to(rows.dtype)[..., None] * self.match_D
 
     def judge(self, first_BD: torch.Tensor) -> torch.Tensor:
         """What the [CLS] row adds to the score; BT, float32."""
@@ -66,9 +81,16 @@ class SplitNetwork(Network):
         self.towers = towers
         self.outputs = towers.outputs
         self.correction = Correction(towers, num_layers)
+        template = towers.template
+        special = {template.pad_id, template.unknown_id, *(i for piece in template.specials for i in piece)}
+        self.register_buffer("special_S", torch.tensor(sorted(special)), persistent=False)
 
     def collate(self, query_texts: list[str], item_texts: list[str]) -> dict[str, torch.Tensor]:
         return self.towers.collate(query_texts, item_texts)
+
+    def words(self, ids: torch.Tensor) -> torch.Tensor:
+        """Token ids, -1 where a token says nothing: padding, unknown, or around a text."""
+        return torch.where(torch.isin(ids, self.get_buffer("special_S")), -1, ids)
 
     def states(self, ids_BW: torch.Tensor, mask_BW: torch.Tensor | None) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Vectors BD of a batch of texts, and the J states BWD that enter the joint layers."""
@@ -84,6 +106,7 @@ class SplitNetwork(Network):
         query_BD, query_states = self.states(batch["query_ids"], query_mask)
         item_BD, item_states = self.states(batch["item_ids"], item_mask)
         mask_B11W = torch.cat([query_mask, item_mask], dim=1).bool()[:, None, None, :]
+        match_BW = matches(self.words(batch["query_ids"])[:, None], self.words(batch["item_ids"]))[:, 0]
         hidden = query_states[0]
         layers: list[Any] = list(self.correction.layers)
         for j, (layer, item_BWD) in enumerate(zip(layers, item_states, strict=True)):
@@ -91,7 +114,8 @@ class SplitNetwork(Network):
             other = layer.keys_values(item_BWD + self.correction.mark_JD[j])
             keys, values = (torch.cat(pair, dim=2) for pair in zip(own, other, strict=True))
             rows = hidden[:, :1] if j + 1 == len(item_states) else hidden
-            hidden = layer(rows, keys, values, mask_B11W)
+            marked = self.correction.marked(rows, match_BW[:, : rows.shape[1]]) if j == 0 else rows
+            hidden = layer(rows, keys, values, mask_B11W, marked)
         return self.towers.compare(query_BD, item_BD) + self.correction.judge(hidden[:, 0])
 
     def save(self, folder: Path) -> None:

@@ -5,7 +5,7 @@ is padded. A query's attention to itself in the first joint layer does not depen
 joined with the attention to the item by their log-sum-exp, which is exact (Milakov & Gimelshein, 2018).
 
 Shapes: U distinct texts, G texts of one group (all of one length), N pairs' items in a block, R query rows of a block,
-W tokens, D dimensions, H heads, d dimensions of a head, T outputs, J joint layers.
+W tokens, Q queries put to an item, D dimensions, H heads, d dimensions of a head, T outputs, J joint layers.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ import torch
 from recsys.model._backbone import choose_budget, choose_dtype
 from recsys.model._distinct import distinct, spread
 from recsys.model._int8 import use_dtype
-from recsys.model._joint import JointLayer
+from recsys.model._joint import JointLayer, matches
 from recsys.model._split_encoder import SplitNetwork, open_network
 from recsys.model._texts import Tokens, batches, tokenize
 from recsys.scorer import Scorer
@@ -45,6 +45,7 @@ class ItemGroup:
     """Items of one length, ready to be attended to."""
 
     code_G: np.ndarray  # which distinct texts
+    word_GW: torch.Tensor  # token ids; see SplitNetwork.words
     keys: list[torch.Tensor]  # J of GHdW
     values: list[torch.Tensor]  # J of GHWd
 
@@ -57,6 +58,7 @@ class QueryGroup:
     """Queries of one length, and what they do before they meet an item. R is 1 if there is one joint layer."""
 
     code_G: np.ndarray
+    word_GW: torch.Tensor  # token ids; see SplitNetwork.words
     hidden_GRD: torch.Tensor  # enters the first joint layer
     query_GHRd: torch.Tensor  # divided by the square root of d
     log_sum_GHR1: torch.Tensor  # log of the summed exponentials of attention to the query's own tokens
@@ -68,7 +70,7 @@ class QueryGroup:
     def cut(self, rows: int) -> Iterator["QueryGroup"]:
         """The group in pieces of about `rows` query rows at most."""
         size = max(1, rows // self.hidden_GRD.shape[1])
-        parts = (self.hidden_GRD, self.query_GHRd, self.log_sum_GHR1, self.context_GHRd)
+        parts = (self.word_GW, self.hidden_GRD, self.query_GHRd, self.log_sum_GHR1, self.context_GHRd)
         for start in range(0, len(self), size):
             some = slice(start, start + size)
             yield QueryGroup(self.code_G[some], *(p[some] for p in parts))
@@ -77,19 +79,20 @@ class QueryGroup:
         """All queries of the group, to be put to each item of a block."""
         parts = (self.query_GHRd, self.log_sum_GHR1, self.context_GHRd)
         flat = [p.transpose(0, 1).flatten(1, 2)[None] for p in parts]
-        return Asking(len(self), self.hidden_GRD.flatten(0, 1)[None], *flat)
+        return Asking(len(self), self.word_GW[None], self.hidden_GRD.flatten(0, 1)[None], *flat)
 
     def some(self, place_N: torch.Tensor) -> "Asking":
         """One query for each item of a block."""
         parts = (self.hidden_GRD, self.query_GHRd, self.log_sum_GHR1, self.context_GHRd)
-        return Asking(1, *(p[place_N] for p in parts))
+        return Asking(1, self.word_GW[place_N, None], *(p[place_N] for p in parts))
 
 
 @dataclass(frozen=True)
 class Asking:
     """Query rows as they are put to N items: the same to all (first axis 1), or to each its own (N)."""
 
-    num_queries: int  # per item
+    num_queries: int  # per item, Q
+    word: torch.Tensor  # (1 or N) QW, token ids
     hidden: torch.Tensor  # (1 or N) RD
     query: torch.Tensor  # (1 or N) HRd
     log_sum: torch.Tensor  # (1 or N) HR1
@@ -180,7 +183,9 @@ class SplitScorer(Scorer):
         weight_NHRW = (asking.query @ items.keys[0][chosen]).sub_(asking.log_sum).clamp_(max=_HIGHEST).exp_()
         context_NHRd = (weight_NHRW @ items.values[0][chosen]).add_(asking.context)
         context_NHRd.div_(weight_NHRW.sum(-1, keepdim=True).add_(1))
-        hidden_NRD = first.finish(context_NHRd, asking.hidden)
+        match_NQW = matches(asking.word, items.word_GW[chosen])
+        match_NR = match_NQW[..., : asking.hidden.shape[1] // asking.num_queries].flatten(1)
+        hidden_NRD = first.finish(context_NHRd, self._network.correction.marked(asking.hidden, match_NR))
         shape = (hidden_NRD.shape[0], asking.num_queries, -1, hidden_NRD.shape[-1])
         for j, layer in enumerate(others, start=1):
             last = j == len(others)
@@ -214,7 +219,7 @@ class SplitScorer(Scorer):
         assert context_BHRd.shape == (num_items * num_queries, num_heads, num_rows, size)
         return layer.finish(context_BHRd, rows_BRD).unflatten(0, (num_items, num_queries)).flatten(1, 2)
 
-    def _query_group(self, code_G: np.ndarray, state_J: list[torch.Tensor]) -> QueryGroup:
+    def _query_group(self, code_G: np.ndarray, word_GW: torch.Tensor, state_J: list[torch.Tensor]) -> QueryGroup:
         layer, hidden_GWD = self._layers[0], state_J[0]
         key_GHWd, value_GHWd = layer.keys_values(hidden_GWD)
         rows_GRD = hidden_GWD[:, :1] if len(self._layers) == 1 else hidden_GWD
@@ -222,35 +227,39 @@ class SplitScorer(Scorer):
         logit_GHRW = query_GHRd @ key_GHWd.transpose(2, 3)
         return QueryGroup(
             code_G=code_G,
+            word_GW=word_GW,
             hidden_GRD=rows_GRD.contiguous(),
             query_GHRd=query_GHRd.contiguous(),
             log_sum_GHR1=logit_GHRW.logsumexp(-1, keepdim=True),
             context_GHRd=logit_GHRW.softmax(-1) @ value_GHWd,
         )
 
-    def _item_group(self, code_G: np.ndarray, state_J: list[torch.Tensor]) -> ItemGroup:
+    def _item_group(self, code_G: np.ndarray, word_GW: torch.Tensor, state_J: list[torch.Tensor]) -> ItemGroup:
         keys, values = [], []
         for layer, state_GWD, mark_D in zip(self._layers, state_J, self._network.correction.mark_JD, strict=True):
             key_GHWd, value_GHWd = layer.keys_values(state_GWD + mark_D)
             keys.append(key_GHWd.transpose(2, 3).contiguous())
             values.append(value_GHWd.contiguous())
-        return ItemGroup(code_G, keys, values)
+        return ItemGroup(code_G, word_GW, keys, values)
 
-    def _encode(self, table: pa.Table, limit: int, make: Callable[[np.ndarray, list[torch.Tensor]], Any]) -> Encodings:
+    def _encode(
+        self, table: pa.Table, limit: int, make: Callable[[np.ndarray, torch.Tensor, list[torch.Tensor]], Any]
+    ) -> Encodings:
         texts, code_N = distinct(table["text"])
         tokens: Tokens = tokenize(self._towers.tokenizer, texts, limit).to(self._device)
         vector_UD = torch.empty(len(texts), self._towers.model.config.hidden_size, device=self._device)
         groups = []
         for length in np.unique(tokens.length_U):
             code_G = np.flatnonzero(tokens.length_U == length)
-            pieces = []
+            pieces, words = [], []
             for row_B in batches(tokens.length_U[code_G], self._budget):
                 device_B = torch.from_numpy(code_G[row_B]).to(self._device)
                 batch = self._towers.template.assemble([(tokens, device_B, code_G[row_B])])
                 vector_UD[device_B], state_J = self._network.states(batch.ids_BW, None)
                 pieces.append(state_J)
+                words.append(self._network.words(batch.ids_BW))
             state_J = [torch.cat(state) for state in zip(*pieces, strict=True)]
-            groups.append(make(code_G, state_J))
+            groups.append(make(code_G, torch.cat(words), state_J))
         return Encodings(vector_UD, groups, code_N)
 
 

@@ -30,9 +30,20 @@ def shaken(model: SplitEncoder, folder: Path) -> SplitNetwork:
     return network
 
 
+def plain_matches(network: SplitNetwork, query: str, item: str) -> torch.Tensor:
+    """match_W of [CLS] query [SEP]: the share of the query's tokens that the item has, 1 or 0 for each, 0."""
+    tokenizer = network.towers.tokenizer
+    query_tokens, item_tokens = (
+        [t if t != tokenizer.unk_token else None for t in tokenizer.tokenize(text)] for text in (query, item)
+    )
+    found = [float(t is not None and t in item_tokens) for t in query_tokens]
+    known = sum(t is not None for t in query_tokens)
+    return torch.tensor([sum(found) / max(known, 1), *found, 0.0])
+
+
 def plain_score(network: SplitNetwork, query: str, item: str) -> np.ndarray:
     """score_T from whole transformer layers over the concatenated texts, under a mask that hides the query from the
-    item."""
+    item; what passes by the first one's attention bears the mark of tokens that stand in both texts."""
     model, tokenizer = network.towers.model, network.towers.tokenizer
     with torch.inference_mode():
         sides = [tokenizer([text], return_tensors="pt", return_token_type_ids=False) for text in (query, item)]
@@ -45,7 +56,13 @@ def plain_score(network: SplitNetwork, query: str, item: str) -> np.ndarray:
             width = hidden_1WD.shape[1]
             mask = torch.zeros(1, 1, both.shape[1], both.shape[1])
             mask[:, :, width:, :width] = -torch.inf
+            output = joint.layer.attention.output  # type: ignore[union-attr]
+            mark_1WD = torch.zeros_like(both)
+            if j == 0:
+                mark_1WD[0, :width] = torch.outer(plain_matches(network, query, item), network.correction.match_D)
+            hook = output.register_forward_pre_hook(lambda _, x, m=mark_1WD: (x[0], x[1] + m))  # type: ignore[operator]
             hidden_1WD = joint.layer(both, mask)[:, :width]  # type: ignore[operator]
+            hook.remove()  # type: ignore[union-attr]
         vectors = [torch.nn.functional.normalize(s[-1].mean(1), dim=-1)[0] for s in states]
         heads = network.towers.heads
         base = [
