@@ -66,7 +66,7 @@ class Correction(torch.nn.Module):
 
     def marked(self, rows: torch.Tensor, match: torch.Tensor) -> torch.Tensor:
         """Query rows `...RD` with the mark of their tokens, `...R`."""
-        return rows + match.to(rows.dtype)[..., None] * self.match_D
+        return torch.addcmul(rows, match.to(rows.dtype)[..., None], self.match_D)
 
     def judge(self, first_BD: torch.Tensor) -> torch.Tensor:
         """What the [CLS] row adds to the score; BT, float32."""
@@ -89,8 +89,8 @@ class SplitNetwork(Network):
         return self.towers.collate(query_texts, item_texts)
 
     def words(self, ids: torch.Tensor) -> torch.Tensor:
-        """Token ids, -1 where a token says nothing: padding, unknown, or around a text."""
-        return torch.where(torch.isin(ids, self.get_buffer("special_S")), -1, ids)
+        """Token ids, int32, -1 where a token says nothing: padding, unknown, or around a text."""
+        return torch.where(torch.isin(ids, self.get_buffer("special_S")), -1, ids).int()
 
     def states(self, ids_BW: torch.Tensor, mask_BW: torch.Tensor | None) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Vectors BD of a batch of texts, and the J states BWD that enter the joint layers."""
