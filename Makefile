@@ -8,7 +8,8 @@ run: env  ## the whole flow on the built-in shop; ends by naming the report
 	$(BIN)/python -m ray_jobs.pipeline name=shop
 
 test: env  ## all tests but the long ones
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(filter-out tests/stage/,$(sort $(wildcard tests/*/)))
+	$(BIN)/python -m pytest tests/stage $(wildcard tests/test_*.py)
 
 test-all: env  ## the long ones too: lost nodes, deadly tiles, taught students
 	$(BIN)/python -m pytest -m ""
