@@ -187,7 +187,7 @@ def main() -> None:
             study = shop(work)
             rows += shop_rows(evaluate(study, SHOP, range(1), num_seeds), study.num_tested(range(1)))
     tell(rows, arguments.json)
-    if arguments.figure:
+    if arguments.figure and names:
         draw(rows, arguments.figure)
 
 
