@@ -105,7 +105,6 @@ def test_a_label_of_one_class_has_no_figure_that_needs_both(tmp_path):
         (["num_folds=1"], "num_folds=1 must lie between 2 and"),
         (["num_replicates=3"], "num_replicates=3 is too few"),
         (["min_size=0"], "min_size=0 must be at least 1"),
-        (["k=0"], "k=0 must be at least 1"),
     ],
 )
 def test_a_wrong_setting_is_refused_at_once(tmp_path, overrides, message):
