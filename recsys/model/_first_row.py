@@ -8,11 +8,8 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
-from transformers.models.bert.modeling_bert import BertLayer
-from transformers.models.roberta.modeling_roberta import RobertaLayer
-from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaLayer
 
-LAYERS = (BertLayer, RobertaLayer, XLMRobertaLayer)
+from recsys.model._layer import LAYERS, finish, heads
 
 
 def keep_first_row(model: PreTrainedModel) -> None:
@@ -35,14 +32,12 @@ class FirstRow(torch.nn.Module):
     def forward(
         self, hidden_BWD: torch.Tensor, mask_B1WW: torch.Tensor | None = None, *_: object, **__: object
     ) -> torch.Tensor:
-        attention = self.layer.attention
-        parts = attention.self
+        parts = self.layer.attention.self
         first_B1D = hidden_BWD[:, :1]
         query, key, value = (
-            project(rows).unflatten(-1, (-1, parts.attention_head_size)).transpose(1, 2)
+            heads(self.layer, project(rows))
             for project, rows in ((parts.query, first_B1D), (parts.key, hidden_BWD), (parts.value, hidden_BWD))
         )
         mask_B11W = None if mask_B1WW is None else mask_B1WW[:, :, :1]
         context_BH1D = scaled_dot_product_attention(query, key, value, attn_mask=mask_B11W)
-        attended_B1D = attention.output(context_BH1D.transpose(1, 2).flatten(2), first_B1D)
-        return self.layer.feed_forward_chunk(attended_B1D)
+        return finish(self.layer, context_BH1D.transpose(1, 2).flatten(2), first_B1D)

@@ -12,7 +12,8 @@ import torch
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from recsys.model._first_row import LAYERS, FirstRow
+from recsys.model._first_row import FirstRow
+from recsys.model._layer import LAYERS
 
 _MOST = 127  # -128 is not used: its negative would not fit
 _LEAST = 1e-30  # of a row's largest value: a row of zeros has no scale, and its inverse must not overflow

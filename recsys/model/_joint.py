@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
-from recsys.model._first_row import LAYERS
+from recsys.model._layer import LAYERS, finish, heads
 
 
 def joint_layers(model: PreTrainedModel, num: int) -> list["JointLayer"]:
@@ -46,17 +46,16 @@ class JointLayer(torch.nn.Module):
 
     def queries(self, hidden_BRD: torch.Tensor) -> torch.Tensor:
         """BHRd, not yet divided by the square root of d."""
-        return self._heads(self.layer.attention.self.query(hidden_BRD))
+        return heads(self.layer, self.layer.attention.self.query(hidden_BRD))
 
     def keys_values(self, hidden_BWD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """BHWd, twice."""
         parts = self.layer.attention.self
-        return self._heads(parts.key(hidden_BWD)), self._heads(parts.value(hidden_BWD))
+        return heads(self.layer, parts.key(hidden_BWD)), heads(self.layer, parts.value(hidden_BWD))
 
     def finish(self, context_BHRd: torch.Tensor, hidden_BRD: torch.Tensor) -> torch.Tensor:
         """What follows attention: projection, residual, feed-forward; BRD."""
-        attended = self.layer.attention.output(context_BHRd.transpose(1, 2).flatten(2), hidden_BRD)
-        return self.layer.feed_forward_chunk(attended)
+        return finish(self.layer, context_BHRd.transpose(1, 2).flatten(2), hidden_BRD)
 
     def forward(
         self,
@@ -70,6 +69,3 @@ class JointLayer(torch.nn.Module):
         attention gives."""
         context = scaled_dot_product_attention(self.queries(hidden_BRD), keys, values, attn_mask=mask_B11W)
         return self.finish(context, marked_BRD)
-
-    def _heads(self, rows_BWD: torch.Tensor) -> torch.Tensor:
-        return rows_BWD.unflatten(-1, (-1, self.layer.attention.self.attention_head_size)).transpose(1, 2)

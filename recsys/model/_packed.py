@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
-from recsys.model._first_row import LAYERS
+from recsys.model._layer import LAYERS, finish, heads
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,11 @@ def encode(layers: Any, hidden_ND: torch.Tensor, packing: Packing) -> list[torch
 def _layer(layer: Any, hidden_ND: torch.Tensor, packing: Packing) -> torch.Tensor:
     parts = layer.attention.self
     query, key, value = (
-        packing.pad(project(hidden_ND)).unflatten(-1, (-1, parts.attention_head_size)).transpose(1, 2)  # BHWd
-        for project in (parts.query, parts.key, parts.value)
+        heads(layer, packing.pad(project(hidden_ND))) for project in (parts.query, parts.key, parts.value)
     )
     dropout = parts.dropout.p if layer.training else 0.0
     context_BHWd = scaled_dot_product_attention(query, key, value, attn_mask=packing.mask_B11W, dropout_p=dropout)
-    context_ND = packing.pack(context_BHWd.transpose(1, 2).flatten(2))
-    return layer.feed_forward_chunk(layer.attention.output(context_ND, hidden_ND))
+    return finish(layer, packing.pack(context_BHWd.transpose(1, 2).flatten(2)), hidden_ND)
 
 
 def pack_encoders(network: torch.nn.Module) -> None:
