@@ -192,7 +192,8 @@ def inspect(root: Path, name: str, expected: dict[str, str]) -> Counter[str]:
     counted["rows_repeated"] = rows.num_rows - unique
     counted["rows_lost"] = asked - unique
     counted["files_temporary"] = len(list((root / name).rglob(".tmp-*")))
-    counted["files_different"] = sum(expected.get(k) != v for k, v in digests(scores).items())
+    found = digests(scores)
+    counted["files_different"] = sum(expected.get(name) != found.get(name) for name in expected.keys() | found.keys())
     return counted
 
 

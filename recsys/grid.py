@@ -86,17 +86,29 @@ def shape(
     cache_bytes: float,
     outputs: int,
     workers: int,
+    queries: int | None = None,
+    items: int | None = None,
 ) -> tuple[int, int]:
-    """(queries, items) of a tile that takes about `seconds`, in powers of two.
+    """(queries, items) of a tile: as given, and otherwise in powers of two, so that it takes at most `seconds`.
 
     Items enough that a query's row is worth its counters, and otherwise so few that every worker gets several blocks;
-    never more than the cache holds once encoded.
+    never more than the cache holds once encoded. Queries enough that items are worth encoding.
     """
-    pairs = min(max(1.0, seconds / pair_s), MOST_PAIRS / outputs)
-    wanted = max(num_items / (workers * CHUNKS_PER_WORKER), ROW_S / pair_s)
-    most = min(num_items, cache_bytes / max(item_bytes, 1.0), pairs / min(num_queries, FEW_QUERIES))
-    items = _power_of_two(min(wanted, most))
-    return min(_power_of_two(pairs / items), _power_of_two(2 * num_queries - 1)), items
+    most = MOST_PAIRS / outputs
+    pairs = min(max(1.0, seconds / pair_s), most)
+    few = queries or min(num_queries, FEW_QUERIES)
+    if items is None:
+        wanted = max(num_items / (workers * CHUNKS_PER_WORKER), ROW_S / pair_s)
+        items = _power_of_two(min(wanted, num_items, cache_bytes / max(item_bytes, 1.0), pairs / few))
+        fit = pairs / items
+    else:
+        fit = min(max(pairs / items, few), most / items)
+    return queries or min(_power_of_two(fit), _power_of_two(2 * num_queries - 1)), items
+
+
+def block_items(num_items: int, *, item_bytes: float, cache_bytes: float, workers: int) -> int:
+    """Items of a block of candidates, at most: several blocks for every worker, and none that the cache cannot hold."""
+    return max(1, int(min(-(-num_items // (workers * CHUNKS_PER_WORKER)), cache_bytes / max(item_bytes, 1.0))))
 
 
 def _power_of_two(value: float) -> int:
@@ -118,15 +130,49 @@ def plan(markets: Sequence[Market], tile_queries: int, tile_items: int) -> list[
     return tiles
 
 
-def plan_pairs(pair_P2: np.ndarray, size: int, num_items: int) -> list[Tile]:
-    """Tiles of about `size` listed pairs each, cut between queries; pair_P2 is sorted by (query row, item row)."""
-    starts = np.flatnonzero(np.r_[True, np.diff(pair_P2[:, 0]) != 0])
+def plan_pairs(pair_P2: np.ndarray, size: int, num_items: int, items: int | None = None) -> list[Tile]:
+    """Tiles of about `size` listed pairs each, cut between queries; pair_P2 is sorted by (query row, item row).
+
+    Where `items` is given, the items are cut into blocks of at most so many first: a tile then has the pairs of its
+    queries with the items of its block. Otherwise each tile spans all items, and is a block of its own.
+    """
+    blocks = spans(0, num_items, items or num_items)
+    order_P, first_B = _block_order(pair_P2, blocks)
     tiles: list[Tile] = []
-    first = 0
-    for this in range(len(starts)):
-        stop = starts[this + 1] if this + 1 < len(starts) else len(pair_P2)
-        if stop - starts[first] >= size or stop == len(pair_P2):
-            low, high = int(pair_P2[starts[first], 0]), int(pair_P2[starts[this], 0]) + 1
-            tiles.append(Tile(len(tiles), len(tiles), low, high, 0, num_items))
-            first = this + 1
+    for block, (first, last) in enumerate(itertools.pairwise(first_B)):
+        query_N = pair_P2[order_P[first:last], 0]
+        start_N = np.flatnonzero(np.r_[True, np.diff(query_N) != 0])[: len(query_N)]
+        stop_N = np.r_[start_N[1:], len(query_N)]
+        at = 0
+        while at < len(start_N):
+            end = min(int(np.searchsorted(stop_N, start_N[at] + size)), len(start_N) - 1)
+            low, high = int(query_N[start_N[at]]), int(query_N[start_N[end]]) + 1
+            tiles.append(Tile(len(tiles), len(tiles) if items is None else block, low, high, *blocks[block]))
+            at = end + 1
     return tiles
+
+
+def tile_order(pair_P2: np.ndarray, tiles: Sequence[Tile]) -> np.ndarray:
+    """Positions of the listed pairs, tile after tile of `plan_pairs`."""
+    return _block_order(pair_P2, _blocks(tiles))[0]
+
+
+def count_pairs(pair_P2: np.ndarray, tiles: Sequence[Tile]) -> np.ndarray:
+    """Number of the listed pairs in each tile of `plan_pairs`."""
+    blocks = _blocks(tiles)
+    order_P, first_B = _block_order(pair_P2, blocks)
+    query_B = {b: pair_P2[order_P[first:last], 0] for b, (first, last) in enumerate(itertools.pairwise(first_B))}
+    at = {span: number for number, span in enumerate(blocks)}
+    found = [np.searchsorted(query_B[at[t.item_start, t.item_stop]], (t.query_start, t.query_stop)) for t in tiles]
+    return np.array([high - low for low, high in found], np.int64)
+
+
+def _blocks(tiles: Sequence[Tile]) -> list[tuple[int, int]]:
+    return sorted({(t.item_start, t.item_stop) for t in tiles})
+
+
+def _block_order(pair_P2: np.ndarray, blocks: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the pairs by block of items, then as they were; where each block's begin, and the last one's end."""
+    block_P = np.searchsorted([start for start, _ in blocks], pair_P2[:, 1], side="right") - 1
+    order_P = np.argsort(block_P, kind="stable")
+    return order_P, np.searchsorted(block_P[order_P], np.arange(len(blocks) + 1))

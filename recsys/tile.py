@@ -172,10 +172,11 @@ class TileScorer:
     frozen: Frozen
     candidate_P2: np.ndarray | None = None  # sorted (query row, item row): only these pairs, or None for every pair
     listed_TP: np.ndarray | None = None  # bool: which candidates an output ranks, or None for all
+    by_block: bool = False  # candidates' tiles of one block come together: all its candidate items are encoded at once
     model: str = ""  # its name, for the footer: all rows of a part are of one model
 
     def __post_init__(self) -> None:
-        self._items: dict[tuple[int, int], tuple[pa.Table, Encoded]] = {}
+        self._items: dict[tuple[int, int], tuple[np.ndarray, pa.Table, Encoded]] = {}
         self._queries: dict[tuple[int, int], Encoded] = {}
         self._cached = 0  # bytes
         self._encode_s = 0.0  # of the tile at work
@@ -190,13 +191,12 @@ class TileScorer:
 
     def _dense(self, tile: Tile) -> tuple[list[Row], np.ndarray, pa.Table]:
         """Every query of the tile with every item; the item rows, and the items themselves."""
-        table, items = self._encode_items(tile)
+        item_row_I, table, items = self._encode_block(tile)
         score_TQI = np.require(self.scorer.score(self._encode_queries(tile), items), np.float32, "W")
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
-        here = (frozen.item_row_L >= tile.item_start) & (frozen.item_row_L < tile.item_stop)
+        here = _inside(frozen.item_row_L, tile)
         query_L, item_L = frozen.query_row_L[here] - tile.query_start, frozen.item_row_L[here] - tile.item_start
         score_TQI[:, query_L, item_L] = frozen.score_TL[:, here]  # so that rounding makes and breaks no tie
-        item_row_I = np.arange(tile.item_start, tile.item_stop)
         rows = [
             Row(query_row=tile.query_start + q, item_row_I=item_row_I, score_TI=score_TQI[:, q])
             for q in range(score_TQI.shape[1])
@@ -204,27 +204,31 @@ class TileScorer:
         return rows, item_row_I, table
 
     def _candidates(self, tile: Tile) -> tuple[list[Row], np.ndarray, pa.Table]:
-        """Every query of the tile with its candidates; only their items are encoded."""
+        """Every query of the tile with its candidates; only items that are candidates are encoded."""
         assert self.candidate_P2 is not None
-        span = slice(*np.searchsorted(self.candidate_P2[:, 0], (tile.query_start, tile.query_stop)))
-        pair_P2 = self.candidate_P2[span]
-        item_row_I, at_P = np.unique(pair_P2[:, 1], return_inverse=True)
-        table = self.read_items(item_row_I)
+        first, last = np.searchsorted(self.candidate_P2[:, 0], (tile.query_start, tile.query_stop))
+        asked_P = first + np.flatnonzero(_inside(self.candidate_P2[first:last, 1], tile))
+        pair_P2 = self.candidate_P2[asked_P]
+        if self.by_block:
+            item_row_I, table, items = self._encode_block(tile)
+        else:
+            item_row_I, table, items = self._encode_items(np.unique(pair_P2[:, 1]))
+        at_P = np.searchsorted(item_row_I, pair_P2[:, 1])
         local_P2 = np.stack([pair_P2[:, 0] - tile.query_start, at_P], axis=1)
-        items = self._timed(self.scorer.encode_items, table)
         score_TP = np.array(self.scorer.score_pairs(self._encode_queries(tile), items, local_P2), np.float32)
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
+        here_L = np.flatnonzero(_inside(frozen.item_row_L, tile))
         stride = tile.item_stop
-        key_P, key_L = pair_P2 @ (stride, 1), frozen.query_row_L * stride + frozen.item_row_L
+        key_P, key_L = pair_P2 @ (stride, 1), frozen.query_row_L[here_L] * stride + frozen.item_row_L[here_L]
         _, at_P, at_L = np.intersect1d(key_P, key_L, assume_unique=True, return_indices=True)
-        score_TP[:, at_P] = frozen.score_TL[:, at_L]
+        score_TP[:, at_P] = frozen.score_TL[:, here_L[at_L]]
         edges = np.searchsorted(pair_P2[:, 0], np.arange(tile.query_start, tile.query_stop + 1))
         rows = [
             Row(
                 query_row=tile.query_start + q,
                 item_row_I=pair_P2[a:b, 1],
                 score_TI=score_TP[:, a:b],
-                listed_TI=None if self.listed_TP is None else self.listed_TP[:, span][:, a:b],
+                listed_TI=None if self.listed_TP is None else self.listed_TP[:, asked_P[a:b]],
             )
             for q, (a, b) in enumerate(itertools.pairwise(edges))
         ]
@@ -268,17 +272,25 @@ class TileScorer:
         ]
         return pa.table(arrays, schema=scores_schema(self.scorer.outputs, self.score_type))
 
-    def _encode_items(self, tile: Tile) -> tuple[pa.Table, Encoded]:
+    def _encode_block(self, tile: Tile) -> tuple[np.ndarray, pa.Table, Encoded]:
+        """The rows of the tile's block of items (of its candidates, where only these are asked for), and the items."""
         span = (tile.item_start, tile.item_stop)
         if span in self._items:
             self._items[span] = self._items.pop(span)  # the last is the one that was met last
             return self._items[span]
-        sizes = [num_bytes(encoded) for _, encoded in self._items.values()]
+        sizes = [num_bytes(encoded) for *_, encoded in self._items.values()]
         while sizes and sum(sizes) + max(sizes) > self.cache_bytes:  # makes room before the new block is encoded
             del self._items[next(iter(self._items))], sizes[0]
-        table = self.read_items(np.arange(*span))
-        self._items[span] = (table, self._timed(self.scorer.encode_items, table))
+        rows = np.arange(*span)
+        if self.candidate_P2 is not None:
+            item_row_P = self.candidate_P2[:, 1]
+            rows = np.unique(item_row_P[_inside(item_row_P, tile)])
+        self._items[span] = self._encode_items(rows)
         return self._items[span]
+
+    def _encode_items(self, item_row_I: np.ndarray) -> tuple[np.ndarray, pa.Table, Encoded]:
+        table = self.read_items(item_row_I)
+        return item_row_I, table, self._timed(self.scorer.encode_items, table)
 
     def _encode_queries(self, tile: Tile) -> Encoded:
         span = (tile.query_start, tile.query_stop)
@@ -295,6 +307,11 @@ class TileScorer:
         encoded = encode(table)
         self._encode_s += time.perf_counter() - started
         return encoded
+
+
+def _inside(item_row_N: np.ndarray, tile: Tile) -> np.ndarray:
+    """bool: which items are of the tile."""
+    return (item_row_N >= tile.item_start) & (item_row_N < tile.item_stop)
 
 
 def _chosen(rows: list[Row], query_row_N: np.ndarray, item_row_N: np.ndarray) -> list[np.ndarray]:

@@ -96,3 +96,35 @@ def test_the_shape_of_a_tile_by_hand():
         16384,
     )  # cheap: long rows, all queries
     assert grid.shape(108, 19_406, **case | {"pair_s": 1.0}) == (4, 1)
+
+
+def test_a_side_that_is_given_stays_and_the_other_is_fitted_to_it():
+    """2^23 scores at most: 131,072 items leave room for 64 queries, or for 32 if the model has two outputs."""
+    case: Any = {"pair_s": 2e-8, "seconds": 5.0, "item_bytes": 1536, "cache_bytes": 2**29, "workers": 2}
+    assert grid.shape(10**6, 10**6, **case, outputs=1, items=131_072) == (64, 131_072)
+    assert grid.shape(10**6, 10**6, **case, outputs=2, items=131_072) == (32, 131_072)
+    assert grid.shape(10**6, 10**6, **case, outputs=1, queries=1000) == (1000, 8192)
+    assert grid.shape(10**6, 10**6, **case, outputs=1, queries=10, items=30) == (10, 30)
+    dear = case | {"pair_s": 1 / 3000}
+    assert grid.shape(108, 19_406, **dear, outputs=1, items=1024) == (32, 1024), "items are encoded for so many queries"
+
+
+@given(
+    cells=st.sets(st.integers(0, 79), min_size=1),
+    size=st.integers(1, 12),
+    block=st.one_of(st.none(), st.integers(1, 12)),
+)
+def test_every_listed_pair_is_in_exactly_one_tile(cells, size, block):
+    pair_P2 = np.stack(np.divmod(sorted(cells), 10), axis=1)
+    tiles = grid.plan_pairs(pair_P2, size, 10, block)
+    found = [
+        [(q, i) for q, i in pair_P2.tolist() if t.query_start <= q < t.query_stop and t.item_start <= i < t.item_stop]
+        for t in tiles
+    ]
+    assert sorted(pair for tile in found for pair in tile) == [tuple(p) for p in pair_P2.tolist()]
+    assert grid.count_pairs(pair_P2, tiles).tolist() == [len(tile) for tile in found]
+    ordered = [tuple(p) for p in pair_P2[grid.tile_order(pair_P2, tiles)].tolist()]
+    if block is not None or len(tiles) == 1:
+        assert ordered == [pair for tile in found for pair in tile]
+    assert all(t.item_stop - t.item_start <= (block or 10) for t in tiles)
+    assert [t.index for t in tiles] == list(range(len(tiles)))

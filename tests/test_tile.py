@@ -72,7 +72,7 @@ def scorer(
     score_type="float32",
     top_k=3,
     cache_bytes=10**6,
-    candidate_P2=None,
+    **more: Any,
 ) -> TileScorer:
     items = ids("item", score_TQI.shape[2])
     return TileScorer(
@@ -86,7 +86,7 @@ def scorer(
         queries=ids("query", score_TQI.shape[1]),
         read_items=lambda rows: items.take(pa.array(rows)),
         frozen=frozen,
-        candidate_P2=candidate_P2,
+        **more,
     )
 
 
@@ -235,15 +235,17 @@ def test_keep_top_holds_the_top_of_every_query(tmp_path):
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), num=st.integers(1, 25), size=st.integers(1, 12))
-def test_candidates_rank_above_all_that_were_not_retrieved(tmp_path_factory, seed, num, size):
+@given(
+    seed=st.integers(0, 2**32 - 1), num=st.integers(1, 25), size=st.integers(1, 12), block=st.sampled_from([None, 1, 5])
+)
+def test_candidates_rank_above_all_that_were_not_retrieved(tmp_path_factory, seed, num, size, block):
     """Queries without a candidate, inside a tile or between two, have ranks as well: all their items are tied."""
     score_TQI, truth_TQI, frozen = world(seed, 5, 12, 20)
     cells = np.sort(np.random.default_rng(seed).choice(60, num, replace=False))
     candidate_P2 = np.stack(np.divmod(cells, 12), axis=1)
     folder = Folder.open(str(tmp_path_factory.mktemp("tiles")))
-    work = scorer(folder, score_TQI, frozen, candidate_P2=candidate_P2)
-    tiles = grid.plan_pairs(candidate_P2, size, 12)
+    work = scorer(folder, score_TQI, frozen, candidate_P2=candidate_P2, by_block=block is not None)
+    tiles = grid.plan_pairs(candidate_P2, size, 12, block)
     assert sum(work(t).num_pairs for t in tiles) == num
     _, ranks, _ = totals(folder, frozen, tiles, 5, 12, candidate_P2)
     mine = set(cells.tolist())
@@ -256,6 +258,20 @@ def test_candidates_rank_above_all_that_were_not_retrieved(tmp_path_factory, see
         else:
             above, tied = len(scored), 12 - len(scored)
         assert (r["num_above"], r["num_tied"], r["num_items"]) == (above, tied, 12)
+
+
+def test_candidates_of_a_block_are_encoded_once(tmp_path):
+    """200 of 240 pairs in tiles of about 10 pairs, three blocks of four items: three encodings, not some twenty."""
+    score_TQI, _, frozen = world(3, 20, 12, 0)
+    cells = np.sort(np.random.default_rng(3).choice(240, 200, replace=False))
+    candidate_P2 = np.stack(np.divmod(cells, 12), axis=1)
+    tiles = grid.plan_pairs(candidate_P2, 10, 12, 4)
+    assert len(tiles) > 15
+    work = scorer(Folder.open(str(tmp_path)), score_TQI, frozen, candidate_P2=candidate_P2, by_block=True)
+    for t in tiles:
+        work(t)
+    assert isinstance(work.scorer, Table)
+    assert work.scorer.num_item_encodings == 3
 
 
 def test_a_score_that_is_not_finite_names_tile_and_query(tmp_path):

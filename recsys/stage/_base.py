@@ -19,13 +19,13 @@ from recsys.delta import Delta, Side, TakeOver
 from recsys.grid import Market, Tile
 from recsys.part import Counters, read_part, write_part
 from recsys.split import comparable
+from recsys.stage._begun import PLAN, Begun
 from recsys.stage._corpus import Corpus
 from recsys.store import MANIFEST, Folder, Plan, Run, differences
 from recsys.tile import TileScorer
 
 log = logging.getLogger("recsys")
 DELTA = "delta"  # folder under scores/: how the plan lines up with the base
-PLAN = "plan.parquet"  # beside it
 LABELLED = "labelled.parquet"  # in it: the labelled pairs whose scores the base has
 CONTENT = {"queries": ["query_id", "text", "locale"], "items": ["item_id", "text", "locale"]}
 
@@ -212,14 +212,13 @@ def _rows(table: pa.Table, corpus: Corpus, side: str) -> np.ndarray:
 
 def _base_plan(base: Base, corpus: Corpus) -> Delta:
     """The base's plan; it may have had a base itself."""
-    table = base.folder.read_table(PLAN)
-    if (table.schema.metadata or {}).get(b"fingerprint") != base.fingerprint.encode():
+    begun = Begun.read(base.folder, base.fingerprint)
+    if begun is None:
         raise ValueError(f"{base.folder.path}/{PLAN} is of other work than its manifest; leave base={base.uri} out")
-    tiles = [Tile(**row) for row in table.to_pylist()]
     if base.folder.join(DELTA).exists(LABELLED):
-        return read_delta(base.folder, tiles)
+        return read_delta(base.folder, begun.tiles)
     queries, items = (delta.untouched(corpus.num_rows(name)) for name in ("queries", "items"))
-    return Delta(queries=queries, items=items, tiles=tiles, taken={})
+    return Delta(queries=queries, items=items, tiles=begun.tiles, taken={})
 
 
 def read_delta(folder: Folder, tiles: list[Tile]) -> Delta:

@@ -50,8 +50,10 @@ def announce(work: Work, corpus: Corpus, speed: Speed, *, pairs: str, cut: Cut, 
     job, num_pairs, num_tiles = work.job, cut.num_pairs, len(cut.tiles)
     num_scored = num_pairs - cut.num_taken
     num_items, num_queries = corpus.num_rows("items"), corpus.num_rows("queries")
+    asked_items = num_items if cut.pair_P2 is None else len(np.unique(cut.pair_P2[:, 1]))
     actors = num_actors(job, work.model)
-    rows = {"every": num_pairs, "top": min(num_pairs, num_queries * work.top_k * num_tiles), "labelled": num_labelled}
+    kept = sum((t.query_stop - t.query_start) * min(work.top_k, t.item_stop - t.item_start) for t in cut.tiles)
+    rows = {"every": num_pairs, "top": min(num_pairs, kept), "labelled": num_labelled}
     log.info(
         "plan        %s pairs (%d queries x %d items, pairs=%s) in %s tiles of at most %d x %d, keep=%s: at most about "
         "%sB; %sexpected %s on %d %s actor(s), from a sample of %d pairs",
@@ -65,7 +67,7 @@ def announce(work: Work, corpus: Corpus, speed: Speed, *, pairs: str, cut: Cut, 
         work.keep,
         amount(rows[work.keep] * (np.dtype(work.score_type).itemsize * speed.outputs + 3.0)),
         f"{cut.num_taken:,} pairs are taken over and {num_scored:,} scored; " if cut.taken else "",
-        duration(speed.seconds(pairs=num_scored, queries=num_queries, items=num_items) / actors),
+        duration(speed.seconds(pairs=num_scored, queries=num_queries, items=asked_items) / actors),
         actors,
         "GPU" if uses_gpu(job, work.model) else "CPU",
         speed.pairs,

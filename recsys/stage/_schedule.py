@@ -5,6 +5,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,30 +58,31 @@ class Work:
         return scorer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cut:
     """Tiles that go to one folder: with the pairs asked for listed, or else every pair of each tile."""
 
     sub: str  # folder under scores/
     tiles: list[Tile]
-    pair_P2: np.ndarray | None  # sorted (query row, item row)
+    pair_P2: np.ndarray | None = None  # sorted (query row, item row)
     listed: dict[str, np.ndarray] | None = None  # output -> bool: which pairs it ranks; None for all
     taken: frozenset[int] = frozenset()  # tiles that a base has counted
 
-    def pairs_of(self, tile: Tile) -> int:
-        """Number of pairs of one tile."""
+    @cached_property
+    def pairs_K(self) -> list[int]:
+        """Number of pairs of each of the K tiles."""
         if self.pair_P2 is None:
-            return tile.num_pairs
-        return int(np.diff(np.searchsorted(self.pair_P2[:, 0], (tile.query_start, tile.query_stop)))[0])
+            return [t.num_pairs for t in self.tiles]
+        return grid.count_pairs(self.pair_P2, self.tiles).tolist()
 
-    @property
+    @cached_property
     def num_pairs(self) -> int:
-        return sum(map(self.pairs_of, self.tiles))
+        return sum(self.pairs_K)
 
     @property
     def num_taken(self) -> int:
         """Pairs that are not to be scored."""
-        return sum(self.pairs_of(t) for t in self.tiles if t.index in self.taken)
+        return sum(num for t, num in zip(self.tiles, self.pairs_K, strict=True) if t.index in self.taken)
 
     def write_pairs(self, folder: Folder) -> None:
         """Leaves the listed pairs where the actors find them."""
@@ -128,6 +130,7 @@ def tile_scorer(work: Work, sub: str, device: str) -> Callable[[Tile], Receipt]:
         frozen=no_labels(scorer.outputs) if first else read_frozen(work.folder, corpus, scorer.outputs),
         candidate_P2=read_pairs(work.folder, sub),
         listed_TP=read_listed(work.folder, sub, scorer.outputs),
+        by_block=not first,
         model=stem(work.model),
     )
     return score if first or work.base is None else take_over(score, work.folder, work.base, work.base_fingerprint)
@@ -306,7 +309,7 @@ class _Committed:
 
     def __init__(self, folder: Folder, tiles: list[Tile], cut: Cut, progress: Progress) -> None:
         self.folder, self.progress = folder, progress
-        self.open = {f"{t.name}.parquet": (cut.pairs_of(t), t.index in cut.taken) for t in tiles}
+        self.open = {f"{t.name}.parquet": (cut.pairs_K[t.index], t.index in cut.taken) for t in tiles}
         self.taken = 0
 
     def look(self) -> None:

@@ -27,7 +27,8 @@ log = logging.getLogger("recsys")
 PARTS = "teacher"  # folder of the models' scores, while they are made
 PART_PAIRS = (2048, 65_536)  # pairs per part: at least, at most
 NUM_PARTS = 256  # about, within these
-CACHE_BYTES = 2**29  # of encoded queries that an actor keeps
+BLOCK_ITEMS = 2048  # that are encoded at once: fixed, so that a killed training finds the same parts
+CACHE_BYTES = 2**29  # of encoded queries that an actor keeps, and of encoded items
 
 
 @dataclass(kw_only=True)
@@ -86,13 +87,16 @@ class Teaching:
         )
         least, most = PART_PAIRS
         size = min(most, max(least, len(pair_P2) // NUM_PARTS))
-        cut = Cut("tiles", grid.plan_pairs(pair_P2, size, self.corpus.num_rows("items")), pair_P2)
+        tiles = grid.plan_pairs(pair_P2, size, self.corpus.num_rows("items"), BLOCK_ITEMS)
+        cut = Cut(sub="tiles", tiles=tiles, pair_P2=pair_P2)
         speed = measure(work)
         announce(work, self.corpus, speed, pairs="teacher", cut=cut, num_labelled=0)
         num_items = min(len(pair_P2), self.corpus.num_rows("items"))
         seconds = speed.seconds(pairs=len(pair_P2), queries=self.corpus.num_rows("queries"), items=num_items)
         run_tiles(work, cut, here=seconds < HERE_S and not gpu)
         scores = work.folder.join("tiles").read_tables("part-")
-        assert scores.num_rows == len(pair_P2)  # in the same order: parts and their rows are sorted, as pairs are
+        assert scores.num_rows == len(pair_P2)
         theirs = tuple(n.removeprefix("score_") for n in scores.column_names if n.startswith("score_"))
-        return np.stack([scores[f"score_{output_for(output, theirs)}"].to_numpy() for output in outputs])
+        logit_TP = np.empty((len(outputs), len(pair_P2)), np.float32)
+        logit_TP[:, grid.tile_order(pair_P2, tiles)] = [scores[f"score_{output_for(o, theirs)}"] for o in outputs]
+        return logit_TP

@@ -4,7 +4,6 @@ scores/labelled/ holds the labelled pairs, scored first and frozen; scores/tiles
 counters: ranks.parquet, top.parquet, histogram.parquet.
 """
 
-import dataclasses
 import logging
 import time
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ from recsys import grid, merge
 from recsys import tile as tiling
 from recsys.model import Model, fitted_outputs
 from recsys.pairs import Pairs
-from recsys.part import read_counters, verify
+from recsys.part import read_counters
 from recsys.stage._base import (
-    PLAN,
     check_same,
     check_scores,
     line_up,
@@ -30,15 +28,16 @@ from recsys.stage._base import (
     unknown_labels,
     with_base,
 )
+from recsys.stage._begun import Begun
 from recsys.stage._cluster import check_actor, check_store, connect, num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._estimate import Speed, announce, measure, settled
 from recsys.stage._given import given_plan, take_given
 from recsys.stage._job import Job, perform, versions
 from recsys.stage._memory import release_memory
-from recsys.stage._progress import Progress
 from recsys.stage._schedule import Cut, Work, run_tiles
-from recsys.store import MANIFEST, STARTED, Folder, Plan, describe, stem
+from recsys.stage._verify import reopen_if_damaged
+from recsys.store import Folder, Plan, describe, stem
 from recsys.tables import scores_schema
 
 log = logging.getLogger("recsys")
@@ -66,7 +65,7 @@ class Tiles:
 
     def shape(self, num_queries: int, num_items: int, speed: Speed, workers: int) -> tuple[int, int]:
         """(queries, items) of a tile at most: as configured, or as measured."""
-        queries, items = grid.shape(
+        return grid.shape(
             num_queries,
             num_items,
             pair_s=speed.pair_s,
@@ -75,8 +74,9 @@ class Tiles:
             cache_bytes=self.cache_mib * 2**20 / 2,
             outputs=speed.outputs,
             workers=workers,
+            queries=self.queries,
+            items=self.items,
         )
-        return self.queries or queries, self.items or items
 
 
 @dataclass
@@ -84,7 +84,7 @@ class ScoreJob(Job):
     """Scores every pair (or only some: conf/pairs) with a fitted model; given scores are taken as they are."""
 
     stage: ClassVar[str] = "scores"
-    version: ClassVar[int] = 2  # top.parquet and the parts name the model
+    version: ClassVar[int] = 3
     semantic: ClassVar[tuple[str, ...]] = ("model", "pairs", "keep", "score_type", "top_k", "tiles", "seed")
 
     model: Model
@@ -94,7 +94,7 @@ class ScoreJob(Job):
     top_k: int  # items kept per query in top.parquet
     tiles: Tiles
     dry_run: bool  # stop after the plan line
-    verify: bool  # read parts that are committed again, and score those anew whose checksum is not theirs
+    verify: bool  # read what is committed again, and make anew what is damaged or missing
     base: str | None  # folder of a run whose scores are taken over where nothing has changed
 
     def __post_init__(self) -> None:
@@ -126,28 +126,8 @@ def score(job: ScoreJob) -> dict[str, Any]:
     inputs = job.inputs("corpus", "model")
     plan = job.plan(inputs | job.pairs.identity(corpus=inputs["corpus"], top_k=job.top_k))
     if job.verify:
-        _reopen_if_damaged(job, plan)
+        reopen_if_damaged(job, plan)
     return perform(job, plan, lambda folder: _score(job, plan, folder))
-
-
-def _reopen_if_damaged(job: ScoreJob, plan: Plan) -> None:
-    """Verifies a finished stage; where parts are damaged, it is unfinished again and lacks only these."""
-    folder = job.run.folder("scores")
-    if not folder.exists(MANIFEST) or folder.read_json(MANIFEST)["fingerprint"] != plan.fingerprint:
-        return
-    parts = [(folder.join(sub), name) for sub in ("labelled", "tiles") for name in folder.join(sub).names()]
-    progress = Progress("verify", "parts", len(parts))
-    damaged = []
-    for part in parts:
-        if not verify(*part):
-            damaged.append(part)
-        progress.step(1)
-    for sub, name in damaged:
-        log.info("%-11s %s/%s is damaged: it is scored again", "verify", sub.path, name)
-        sub.remove(name)
-    if damaged:
-        folder.write_json(STARTED, plan.content | {"fingerprint": plan.fingerprint})
-        folder.remove(MANIFEST)
 
 
 def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
@@ -158,10 +138,17 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     gpu = uses_gpu(job, job.model)
     if not gpu:
         check_actor(job)
+    device = "cuda" if gpu else "cpu"
+    model = settled(job.model, device)
+    begun = Begun.read(folder, plan.fingerprint)
+    if begun is not None and folder.holds_progress():
+        model = begun.goes_on(model, device)
+    elif begun is not None and not begun.same(model, device):
+        begun = None  # a dry run elsewhere: the plan is for another processor, and nothing is lost with it
     work = Work(
         job=job.part(Job),
         run=job.run,
-        model=settled(job.model, "cuda" if gpu else "cpu"),
+        model=model,
         keep=job.keep,
         score_type=job.score_type,
         top_k=job.top_k,
@@ -173,9 +160,8 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         base=None if base is None else base.folder,
         base_fingerprint="" if base is None else base.fingerprint,
     )
-    device = "cuda" if gpu else "cpu"
     if base is not None:
-        check_same(base, job.run, device=device, settled=describe(work.model), versions=versions())
+        check_same(base, job.run, device=device, settled=describe(model), versions=versions())
     corpus = work.corpus()
     queries, items = (
         corpus.table("queries", ["query_id", "text", "locale"]),
@@ -198,21 +184,26 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
 
     speed = measure(work)
     listed = None if shortlist is None or candidate_P2 is None else shortlist.listed(candidate_P2)
-    if (tiles := _written(work)) is None:
+    if begun is None:
         tiles = (
             _cut(job, work, markets, candidate_P2, speed, len(items))
             if base is None
             else line_up(base, corpus, folder, markets, labelled_P2, (job.tiles.queries, job.tiles.items))
         )
-        _write_down(work, tiles)
+        if candidate_P2 is None:
+            _check_size(tiles, len(outputs))
+        begun = Begun(tiles=tiles, model=describe(model), device=device)
+        begun.write(folder, plan.fingerprint)
+    tiles = begun.tiles
     lined = None if base is None else read_delta(folder, tiles)
-    cut = Cut("tiles", tiles, candidate_P2, listed, frozenset() if lined is None else frozenset(lined.taken))
+    taken = frozenset() if lined is None else frozenset(lined.taken)
+    cut = Cut(sub="tiles", tiles=tiles, pair_P2=candidate_P2, listed=listed, taken=taken)
     open_P2 = labelled_P2 if lined is None else unknown_labels(folder, labelled_P2)
     labelled_tiles = grid.plan_pairs(open_P2, job.tiles.labelled, len(items)) if len(open_P2) else []
-    labelled = Cut("labelled", labelled_tiles, open_P2)
+    labelled = Cut(sub="labelled", tiles=labelled_tiles, pair_P2=open_P2)
     announce(work, corpus, speed, pairs=stem(job.pairs), cut=cut, num_labelled=labelled.num_pairs)
-    model = stem(job.model)
-    cascade = {} if shortlist is None else {"cascade": shortlist.told(model)}
+    name = stem(job.model)
+    cascade = {} if shortlist is None else {"cascade": shortlist.told(name)}
     if shortlist is not None:
         log.info("cascade     %(first)s -> %(second)s, for the first %(top)d of each query", cascade["cascade"])
     if job.dry_run:
@@ -241,7 +232,7 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     ids = queries["query_id"], items["item_id"]
     parts = [
         folder.write_table("ranks.parquet", merged.ranks(labelled_P2, *ids, asked, shortlist)),
-        folder.write_table("top.parquet", merged.top(*ids, model, shortlist)),
+        folder.write_table("top.parquet", merged.top(*ids, name, shortlist)),
         folder.write_table("histogram.parquet", merged.histogram),
     ]
     kept = {"pairs": cut.num_pairs, "kept": sum(r["num_rows"] for r in receipts), "labelled": len(labelled_P2)}
@@ -254,9 +245,9 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
         "outputs": list(outputs),
         "timing": timing,
         "device": device,
-        "settled": describe(work.model),
+        "settled": describe(model),
         "learned": job.model.learns or (shortlist is not None and shortlist.learned),
-        "model": model,
+        "model": name,
         "parts": {"": parts, "labelled": frozen, "tiles": _checksums(cut, receipts)},
     } | cascade
 
@@ -270,21 +261,6 @@ def _taken(cut: Cut, receipts: list[dict[str, Any]], labelled: int) -> dict[str,
     return {"taken_over": taken, "labelled_taken_over": labelled}
 
 
-def _written(work: Work) -> list[grid.Tile] | None:
-    """The tiles as they were written down before the first was scored, if they were."""
-    if not work.folder.exists(PLAN):
-        return None
-    table = work.folder.read_table(PLAN)
-    if (table.schema.metadata or {}).get(b"fingerprint") != work.fingerprint.encode():
-        return None
-    return [grid.Tile(**row) for row in table.to_pylist()]
-
-
-def _write_down(work: Work, tiles: list[grid.Tile]) -> None:
-    table = pa.Table.from_pylist([dataclasses.asdict(t) for t in tiles])
-    work.folder.write_table(PLAN, table.replace_schema_metadata({"fingerprint": work.fingerprint}))
-
-
 def _cut(
     job: ScoreJob,
     work: Work,
@@ -295,11 +271,26 @@ def _cut(
 ) -> list[grid.Tile]:
     """The tiles of a plan without a base."""
     num_queries = sum(m.query_stop - m.query_start for m in markets)
-    queries, items = job.tiles.shape(num_queries, num_items, speed, num_actors(work.job, work.model))
+    workers = num_actors(work.job, work.model)
+    queries, items = job.tiles.shape(num_queries, num_items, speed, workers)
     if candidate_P2 is None:
         return grid.plan(markets, queries, items)
     size = min(queries * items, max(job.tiles.labelled, len(candidate_P2) // CANDIDATE_PARTS))
-    return grid.plan_pairs(candidate_P2, size, num_items)
+    block = job.tiles.items or grid.block_items(
+        num_items, item_bytes=speed.item_bytes, cache_bytes=work.cache_bytes, workers=workers
+    )
+    return grid.plan_pairs(candidate_P2, size, num_items, block)
+
+
+def _check_size(tiles: list[grid.Tile], outputs: int) -> None:
+    """ValueError if a tile holds more scores than an actor should have in memory."""
+    largest = max(tiles, key=lambda t: t.num_pairs)
+    if (scores := largest.num_pairs * outputs) > grid.MOST_PAIRS:
+        sides = largest.query_stop - largest.query_start, largest.item_stop - largest.item_start
+        raise ValueError(
+            f"a tile of {sides[0]} queries x {sides[1]} items x {outputs} outputs holds {scores:,} scores, which an "
+            f"actor has in memory at once, and more than {grid.MOST_PAIRS:,}; lower tiles.queries or tiles.items"
+        )
 
 
 def _check_markets(markets: list[grid.Market], queries: pa.Table, items: pa.Table) -> None:

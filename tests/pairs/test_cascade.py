@@ -110,9 +110,10 @@ def number(name: str) -> int:
     share=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     outputs=st.sampled_from([(("match",), ("match",)), (("match",), THREE), (THREE, THREE), (THREE, THREE[1:])]),
     tile_pairs=st.integers(1, 12),
+    block=st.sampled_from([None, 1, 3]),
 )
 def test_ranks_and_top_are_those_of_the_order_built_by_hand(
-    tmp_path_factory, seed, sizes, kept, share, outputs, tile_pairs
+    tmp_path_factory, seed, sizes, kept, share, outputs, tile_pairs, block
 ):
     rng, root = np.random.default_rng(seed), tmp_path_factory.mktemp("runs")
     size, top_k = (1 + int(s * (kept - 1)) for s in share)
@@ -126,9 +127,10 @@ def test_ranks_and_top_are_those_of_the_order_built_by_hand(
     assert asked.pair_P2 is not None
     assert asked.shortlist is not None
     listed = asked.shortlist.listed(asked.pair_P2)
-    tiles = grid.plan_pairs(asked.pair_P2, tile_pairs, len(second.item_ids))
+    tiles = grid.plan_pairs(asked.pair_P2, tile_pairs, len(second.item_ids), block)
     folder = Folder.open(str(root / "second"))
-    merged, where = second.score(folder, tiles, top_k, asked.pair_P2, listed, model="dear")
+    more: dict = {"model": "dear", "by_block": block is not None}
+    merged, where = second.score(folder, tiles, top_k, asked.pair_P2, listed, **more)
     assert merged.num_pairs() == len(asked.pair_P2)
 
     places, best = by_hand(first, second, size, top_k)

@@ -1,6 +1,7 @@
 """What keeps a part from being written ends in one line; once it is mended, the same command leaves the same bytes."""
 
 import os
+import shutil
 import subprocess
 import textwrap
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from benchmarks import chaos
 from recsys import config
 from recsys.stage._attempts import MAX_KILLS
 from recsys.stage.score import score
+from recsys.store import Folder
 from tests.compose import job
 
 
@@ -103,6 +105,38 @@ def test_parts_of_an_unfinished_run_that_are_truncated_or_altered(root):
     score(scoring(root, "spoilt", "verify=true"))
     assert same_bytes(root, "spoilt")
     assert {p for p, time in before.items() if p.stat().st_mtime_ns != time} == {truncated, altered, labelled}
+
+
+@pytest.mark.timeout(300)
+def test_a_finished_run_is_compared_with_its_manifest(root, monkeypatch):
+    """Lost, foreign and damaged files are found and mended, although the command is killed over it once; a run that
+    takes the scores over is told to leave that to their owner."""
+    chaos.take_over(root, "owner")
+    score(scoring(root, "owner"))
+    chaos.take_over(root, "heir")
+    heir = scoring(root, "heir", "reuse=owner", "verify=true")
+    score(heir)
+    scores = root / "owner" / "scores"
+    (scores / "tiles" / "part-000000003.parquet").unlink()
+    shutil.copy(scores / "tiles" / "part-000000004.parquet", scores / "tiles" / "part-000009999.parquet")
+    (scores / "labelled" / "part-000000000.parquet").write_bytes(b"PAR1")
+    (scores / "ranks.parquet").write_bytes((scores / "top.parquet").read_bytes())
+    before = chaos.digests(scores)
+    with pytest.raises(ValueError, match=r"run 'owner', whose scores 'heir' takes over, has 4 damaged.*name=owner"):
+        score(heir)
+    assert chaos.digests(scores) == before
+
+    def killed(self, name):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        remove = Folder.remove
+        patched.setattr(Folder, "remove", lambda self, name: (remove if name.startswith("_") else killed)(self, name))
+        with pytest.raises(KeyboardInterrupt):
+            score(scoring(root, "owner", "verify=true"))
+    score(scoring(root, "owner", "verify=true"))
+    assert same_bytes(root, "owner")
+    score(heir)
 
 
 @pytest.mark.timeout(400)
