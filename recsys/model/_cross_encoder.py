@@ -58,6 +58,11 @@ def build(
         config, tokenizer = open_pretrained(option.pretrained)
         remedy = "lower model.max_query_tokens or model.max_item_tokens"
         check_length(config, num_tokens=_num_tokens(option, tokenizer), remedy=remedy)
+        if Template.of(tokenizer, num_texts=2).typed and getattr(config, "type_vocab_size", 0) == 1:
+            raise ValueError(
+                f"model.pretrained={option.pretrained!r} knows one type of token, and a cross-encoder tells query from "
+                "item by two; use a transformer that has read pairs, or model=two_tower"
+            )
     config.num_labels = len(outputs)
     config.problem_type = "multi_label_classification"
     config.id2label = dict(enumerate(outputs))
@@ -97,7 +102,7 @@ def load(option: Transformer, folder: Path, device: str) -> Scorer:
     limits: Any = {name: settings.get(name) for name in ("max_query_tokens", "max_item_tokens")}
     outputs, towers = tuple(settings["outputs"]), None
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(str(folder), attn_implementation="sdpa")
+        model = AutoModelForSequenceClassification.from_pretrained(str(folder))
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
         if settings["residual"]:
             towers = TwoTowerNetwork(model.base_model, tokenizer, outputs, **limits)

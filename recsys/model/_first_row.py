@@ -17,9 +17,9 @@ def keep_first_row(model: PreTrainedModel) -> None:
 
     For inference alone, and for an attention that gets a mask per input or none (attn_implementation="sdpa").
     """
-    encoder = getattr(model.base_model, "encoder", None)
-    if encoder is not None and isinstance(encoder.layer[-1], LAYERS):
-        encoder.layer[-1] = FirstRow(encoder.layer[-1])
+    layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
+    if layers is not None and isinstance(layers[-1], LAYERS) and model.config._attn_implementation == "sdpa":
+        layers[-1] = FirstRow(layers[-1])
 
 
 class FirstRow(torch.nn.Module):

@@ -159,10 +159,8 @@ class SplitScorer(Scorer):
         code_P = queries.code_N[pair_P2[:, 0]] * len(items.vector_UD) + items.code_N[pair_P2[:, 1]]
         unique_P, inverse_P = np.unique(code_P, return_inverse=True)
         query_P, item_P = np.divmod(unique_P, max(1, len(items.vector_UD)))
-        score_TP = self._towers.compare(
-            queries.vector_UD[torch.from_numpy(query_P).to(self._device)],
-            items.vector_UD[torch.from_numpy(item_P).to(self._device)],
-        ).T.contiguous()
+        unique_P2 = np.stack([query_P, item_P], axis=1)
+        score_TP = self._towers.compare_pairs(queries.vector_UD, items.vector_UD, unique_P2)
         query_P2, item_P2 = queries.place()[query_P], items.place()[item_P]
         kind_P = query_P2[:, 0] * len(items.groups) + item_P2[:, 0]
         for kind in np.unique(kind_P):

@@ -4,12 +4,14 @@ Nothing heavy is imported here: a configuration is checked before torch is loade
 """
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from recsys.model._model import Supervised
 
+KNOWN = ("bert", "roberta", "xlm-roberta")  # whose layers are taken apart: `_layer.LAYERS`
 DTYPES = ("auto", "float32", "bfloat16", "int8")
 _MIN_HEAD_SIZE = 8
 
@@ -19,6 +21,7 @@ class Transformer(Supervised):
     """A Hugging Face folder or hub id, or a small BERT of the given sizes with a tokenizer trained on the texts."""
 
     of_inference: ClassVar[tuple[str, ...]] = ("dtype", "batch_tokens")
+    known_layers: ClassVar[bool] = False  # whether it puts the parts of layers together itself: see `_layer.LAYERS`
 
     pretrained: str | None
     max_query_tokens: int
@@ -37,6 +40,8 @@ class Transformer(Supervised):
         for name in ("max_query_tokens", "max_item_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name}={getattr(self, name)} must be at least 1")
+        if self.batch_tokens is not None and self.batch_tokens < 1:
+            raise ValueError(f"model.batch_tokens={self.batch_tokens} must be at least 1, or null to choose")
         if self.pretrained is None:
             self._check_sizes()
 
@@ -59,6 +64,15 @@ class Transformer(Supervised):
 
     def check(self) -> None:
         check_pretrained(self.pretrained)
+        if self.pretrained is None or not (path := Path(self.pretrained).expanduser()).is_dir():
+            return
+        kind = json.loads((path / "config.json").read_text(encoding="utf-8")).get("model_type")
+        if kind not in KNOWN and (self.known_layers or self.dtype == "int8"):
+            cause = "model.dtype=int8 replaces" if self.dtype == "int8" else "a split encoder joins"
+            raise ValueError(
+                f"model.pretrained={self.pretrained!r} is a {kind}, and {cause} layers of {', '.join(KNOWN)}; use one "
+                "of these, or another model and dtype"
+            )
 
     def identity(self) -> dict[str, str]:
         if self.pretrained is None or not Path(self.pretrained).expanduser().is_dir():

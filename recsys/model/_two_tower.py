@@ -34,6 +34,7 @@ from recsys.scorer import Scorer
 HEADS = "heads.safetensors"
 _SCALE, _BIAS = 10.0, -5.0  # an untrained head calls a cosine of 0.5 a coin toss
 _SPREAD = 0.02  # of initial weights: so little that a transformer from scratch begins as its mean token vector
+_PAIRS = 8192  # compared at a time where pairs are listed: their vectors are gathered
 _HEAD_STEP = 100.0  # heads are stored divided by this: at a transformer's learning rate they would hardly move
 
 
@@ -160,6 +161,16 @@ class TwoTowerNetwork(Network):
         """logit_BT of texts that stand side by side."""
         return (self.heads.turned(query_BD) * item_BD).sum(-1).T + self.heads.bias()
 
+    def compare_pairs(self, query_UD: torch.Tensor, item_UD: torch.Tensor, code_P2: np.ndarray) -> torch.Tensor:
+        """logit_TP of pairs of texts, on the device that the vectors are on; a slice of the pairs at a time."""
+        turned_TUD, bias_T1 = self.heads.turned(query_UD), self.heads.bias()[:, None]
+        logit_TP = torch.empty(len(turned_TUD), len(code_P2), device=item_UD.device)
+        for start in range(0, len(code_P2), _PAIRS):
+            span = slice(start, start + _PAIRS)
+            query_B, item_B = torch.from_numpy(code_P2[span].T.copy()).to(item_UD.device)
+            logit_TP[:, span] = (turned_TUD[:, query_B] * item_UD[item_B]).sum(-1) + bias_T1
+        return logit_TP
+
     def embed(self, ids_BW: torch.Tensor, mask_BW: torch.Tensor | None) -> torch.Tensor:
         """The vectors of a batch of texts; BD, float32."""
         return pooled(self.model(input_ids=ids_BW, attention_mask=mask_BW).last_hidden_state, mask_BW)
@@ -228,11 +239,8 @@ class TwoTowerScorer(Scorer):
 
     @torch.inference_mode()
     def score_pairs(self, queries: Vectors, items: Vectors, pair_P2: np.ndarray) -> np.ndarray:
-        query_P = torch.from_numpy(queries.code_N[pair_P2[:, 0]]).to(self._device)
-        item_P = torch.from_numpy(items.code_N[pair_P2[:, 1]]).to(self._device)
-        turned_TUD = self._network.heads.turned(queries.vector_UD)
-        score_TP = (turned_TUD[:, query_P] * items.vector_UD[item_P]).sum(-1) + self._network.heads.bias()[:, None]
-        return score_TP.cpu().numpy()
+        code_P2 = np.stack([queries.code_N[pair_P2[:, 0]], items.code_N[pair_P2[:, 1]]], axis=1)
+        return self._network.compare_pairs(queries.vector_UD, items.vector_UD, code_P2).cpu().numpy()
 
     @torch.inference_mode()
     def _encode(self, table: pa.Table, limit: int) -> Vectors:

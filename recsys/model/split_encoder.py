@@ -6,7 +6,7 @@ values (PreTTR, MacAvaney et al., SIGIR 2020; DeFormer, Cao et al., ACL 2020). T
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
@@ -23,6 +23,8 @@ _MOST = 3
 class SplitEncoder(Transformer):
     """score_t = two-tower score_t + w_t . [CLS] after the joint layers; w starts at 0, so an untrained split encoder
     ranks as the two-tower it is built on."""
+
+    known_layers: ClassVar[bool] = True
 
     joint_layers: int
 

@@ -37,7 +37,7 @@ from recsys.stage._job import Job, perform, versions
 from recsys.stage._memory import release_memory
 from recsys.stage._schedule import Cut, Work, run_tiles
 from recsys.stage._verify import reopen_if_damaged
-from recsys.store import Folder, Plan, describe, stem
+from recsys.store import Folder, Plan, describe, differences, stem
 from recsys.tables import scores_schema
 
 log = logging.getLogger("recsys")
@@ -124,10 +124,27 @@ def score(job: ScoreJob) -> dict[str, Any]:
         plan = given_plan(job.inputs("corpus"))
         return perform(job, plan, lambda folder: take_given(job, folder))
     inputs = job.inputs("corpus", "model")
+    _check_fitted(job)
     plan = job.plan(inputs | job.pairs.identity(corpus=inputs["corpus"], top_k=job.top_k))
     if job.verify:
         reopen_if_damaged(job, plan)
     return perform(job, plan, lambda folder: _score(job, plan, folder))
+
+
+def _check_fitted(job: ScoreJob) -> None:
+    """ValueError if the model is not configured as it was fitted: its own settings would be told, and others hold."""
+    fitted = job.run.manifest("model")["config"]["model"]
+    asked = {name: value for name, value in describe(job.model).items() if name not in job.model.of_inference}
+    if fitted["type"] != asked["type"]:
+        raise ValueError(
+            f"run '{job.name}' holds a fitted {fitted['type']}, not a {asked['type']}; choose that with model=…, or "
+            "train under another name"
+        )
+    if changed := list(differences(fitted, asked, "model")):
+        raise ValueError(
+            f"run '{job.name}' holds a model that was fitted otherwise ({'; '.join(changed[:6])}); configure it as it "
+            "was there, or train under another name"
+        )
 
 
 def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:

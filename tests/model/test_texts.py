@@ -24,7 +24,7 @@ def own(texts: list[str]) -> PreTrainedTokenizerBase:
 @pytest.fixture(params=["bert", "roberta"])
 def tokenizer(request: pytest.FixtureRequest, tmp_path: Path) -> PreTrainedTokenizerBase:
     if request.param == "roberta":
-        tiny.save_roberta(tmp_path)
+        tiny.save_pretrained(tmp_path)
         return AutoTokenizer.from_pretrained(str(tmp_path))
     return own(tiny.texts(40, longest=9, seed=3))
 

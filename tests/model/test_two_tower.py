@@ -36,7 +36,7 @@ def test_scores_equal_transformers(tmp_path: Path, kind: str) -> None:
     model = SCRATCH
     if kind == "roberta":
         (tmp_path / "pretrained").mkdir()
-        tiny.save_roberta(tmp_path / "pretrained")
+        tiny.save_pretrained(tmp_path / "pretrained")
         model = replace(SCRATCH, pretrained=str(tmp_path / "pretrained"))
     if kind == "minilm":
         model = replace(SCRATCH, pretrained=str(minilm()))

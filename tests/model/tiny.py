@@ -6,7 +6,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForSequenceClassification
+from transformers import (
+    AlbertConfig,
+    AutoModelForSequenceClassification,
+    DebertaV2Config,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+)
 
 WORDS = ["red", "blue", "green", "shoe", "boot", "lamp", "desk", "chair", "case", "usb", "pan", "with", "for", "gb"]
 SIZES = {
@@ -41,8 +47,9 @@ def every_pair(num_queries: int, num_items: int) -> np.ndarray:
     return np.stack([np.repeat(np.arange(num_queries), num_items), np.tile(np.arange(num_items), num_queries)], axis=1)
 
 
-def save_roberta(folder: Path) -> None:
-    """A RoBERTa-like model: <s> query </s></s> item </s>, no token types, positions counted from the padding id."""
+def save_pretrained(folder: Path, kind: str = "roberta") -> None:
+    """A RoBERTa-like model: <s> query </s></s> item </s>, no token types, positions counted from the padding id; or
+    one of another architecture that reads the same."""
     names = ["<s>", "<pad>", "</s>", "<unk>", "a", *WORDS]
     tokenizer = Tokenizer(models.WordLevel({n: i for i, n in enumerate(names)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
@@ -58,7 +65,8 @@ def save_roberta(folder: Path) -> None:
         model_input_names=["input_ids", "attention_mask"],
     )
     wrapped.save_pretrained(folder)
-    config = RobertaConfig(
+    kinds = {"roberta": RobertaConfig, "albert": AlbertConfig, "deberta": DebertaV2Config}
+    config = kinds[kind](
         vocab_size=len(names),
         hidden_size=32,
         num_hidden_layers=2,
@@ -70,4 +78,4 @@ def save_roberta(folder: Path) -> None:
         initializer_range=0.2,
     )
     torch.manual_seed(0)
-    RobertaForSequenceClassification(config).save_pretrained(folder)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
