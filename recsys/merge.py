@@ -1,6 +1,7 @@
 """Add up the counters of a run's tiles: exact ranks, the top K and the histogram of every query. No Ray in it.
 
-Parts are read one at a time. Sums are integers, so the order of the parts does not matter.
+Parts are read one at a time. Sums are integers, so the order of the parts does not matter. Until they are handed out,
+totals name an output by its number: 2 GiB of text are the most that one Arrow array holds.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from recsys.shortlist import Shortlist
 from recsys.tables import RANKS, TOP
 
 _PENDING_ROWS = 1_000_000
+_SLICE = 2**24  # rows whose names are one array
 
 
 class _Total:
@@ -50,21 +52,33 @@ class Merged:
         self._labelled = _Total(partial(_sum, keys=[*keys, "item_row"], values=["num_above", "num_tied"]))
         self._top = _Total(partial(_best, k=top_k))
         self._top_k = top_k
+        self._outputs: pa.Array | None = None  # all of them, in order: every tile has every one
 
     def add(self, counters: Counters) -> None:
-        self._histogram.add(counters.histogram)
-        self._labelled.add(counters.labelled)
-        self._top.add(counters.top)
+        if self._outputs is None:
+            self._outputs = pc.unique(counters.histogram["output"]).sort()
+        totals = (self._histogram, self._labelled, self._top)
+        for total, table in zip(totals, (counters.histogram, counters.labelled, counters.top), strict=True):
+            total.add(self._numbered(table))
+
+    def _numbered(self, table: pa.Table) -> pa.Table:
+        number_N = pc.index_in(table["output"], value_set=self._outputs)
+        return table.set_column(table.column_names.index("output"), "output", number_N)
+
+    def _with_names(self, table: pa.Table) -> pa.Table:
+        assert self._outputs is not None
+        at = table.column_names.index("output")
+        return table.set_column(at, "output", _take(self._outputs, table["output"]))
 
     @property
     def histogram(self) -> pa.Table:
         """query_row, output, bin, count: every pair of the grid once per output."""
-        return self._histogram.table()
+        return self._with_names(self._histogram.table())
 
     def num_pairs(self) -> int:
         """Pairs counted, from the histogram of the first output: an independent count of what was scored."""
-        first = self.histogram["output"][0]
-        return pc.sum(self.histogram.filter(pc.equal(self.histogram["output"], first))["count"]).as_py()
+        histogram = self._histogram.table()
+        return pc.sum(histogram.filter(pc.equal(histogram["output"], 0))["count"]).as_py()
 
     def ranks(
         self,
@@ -80,13 +94,13 @@ class Merged:
         cascade ranked them: then an output ranks its own shortlist alone. An item of another market
         than its query's, which is never shown there, stands behind all that are.
         """
-        labelled, histogram = self._labelled.table(), self.histogram
-        outputs = pc.unique(histogram["output"]).to_pylist()
+        assert self._outputs is not None
+        labelled, histogram = self._labelled.table(), self._histogram.table()
         asked = pa.table(
             {
-                "query_row": np.repeat(labelled_P2[:, 0], len(outputs)),
-                "item_row": np.repeat(labelled_P2[:, 1], len(outputs)),
-                "output": pa.array(outputs * len(labelled_P2), pa.string()),
+                "query_row": np.repeat(labelled_P2[:, 0], len(self._outputs)),
+                "item_row": np.repeat(labelled_P2[:, 1], len(self._outputs)),
+                "output": np.tile(np.arange(len(self._outputs), dtype=np.int32), len(labelled_P2)),
             }
         )
         order = [("query_row", "ascending"), ("item_row", "ascending"), ("output", "ascending")]
@@ -95,6 +109,7 @@ class Merged:
         table = table.join(totals, keys=["query_row", "output"]).sort_by(order)
         for name in ("num_above", "num_tied", "count_sum"):  # null where nothing of the query was scored
             table = table.set_column(table.column_names.index(name), name, pc.fill_null(table[name], 0))
+        table = self._with_names(table)
         query_row_N, item_row_N = table["query_row"].to_numpy(), table["item_row"].to_numpy()
         scored_N = table["count_sum"].to_numpy()
         num_items_N, within_N = grid.num_items(query_row_N), grid.within(query_row_N, item_row_N)
@@ -107,8 +122,8 @@ class Merged:
         tied_N = np.where(ranked_N, table["num_tied"].to_numpy(), tied_N)
         assert (~within_N | ((tied_N >= 1) & (above_N + tied_N <= num_items_N))).all(), "a place beyond the market"
         columns = {
-            "query_id": query_ids.take(table["query_row"]),
-            "item_id": item_ids.take(table["item_row"]),
+            "query_id": _take(query_ids, table["query_row"]),
+            "item_id": _take(item_ids, table["item_row"]),
             "output": table["output"],
             "num_above": pa.array(np.where(within_N, above_N, num_items_N)),
             "num_tied": pa.array(np.where(within_N, tied_N, 1)),
@@ -122,7 +137,8 @@ class Merged:
         """TOP: the K best items of each query and output, best first; in a cascade, what its first model put beyond
         the shortlists fills them up."""
         table = self._top.table()
-        table = table.append_column("rank", _rank_in_group(table)).append_column("model", _named(model, table))
+        table = self._with_names(table.append_column("rank", _rank_in_group(table)))
+        table = table.append_column("model", _named(model, table))
         if shortlist is not None:
             rest = shortlist.rest(self._top_k)
             rest = rest.append_column("model", _named(str(shortlist.told(model)["first"]), rest))
@@ -130,10 +146,10 @@ class Merged:
             table = table.sort_by([(n, "ascending") for n in ("query_row", "output", "rank")])
             assert table["rank"].equals(pa.chunked_array([_rank_in_group(table)])), "a place is taken twice, or empty"
         columns = {
-            "query_id": query_ids.take(table["query_row"]),
+            "query_id": _take(query_ids, table["query_row"]),
             "output": table["output"],
             "rank": table["rank"],
-            "item_id": item_ids.take(table["item_row"]),
+            "item_id": _take(item_ids, table["item_row"]),
             "score": table["score"],
             "model": table["model"],
         }
@@ -191,8 +207,16 @@ def _best(tables: pa.Table, k: int) -> pa.Table:
     return ordered.filter(pc.less_equal(_rank_in_group(ordered), k))
 
 
-def _named(model: str, table: pa.Table) -> pa.Array:
-    return pa.repeat(pa.scalar(model, pa.string()), table.num_rows)
+def _named(model: str, table: pa.Table) -> pa.ChunkedArray:
+    return _take(pa.array([model]), np.zeros(table.num_rows, np.int8))
+
+
+def _take(names: pa.Array | pa.ChunkedArray, row_N: pa.ChunkedArray | np.ndarray) -> pa.ChunkedArray:
+    """names[row_N], a slice of the rows at a time."""
+    names = names.combine_chunks() if isinstance(names, pa.ChunkedArray) else names
+    row_N = row_N.to_numpy() if isinstance(row_N, pa.ChunkedArray) else row_N
+    starts = range(0, max(1, len(row_N)), _SLICE)
+    return pa.chunked_array([names.take(pa.array(row_N[start : start + _SLICE])) for start in starts], names.type)
 
 
 def _rank_in_group(table: pa.Table) -> pa.Array:
@@ -200,7 +224,10 @@ def _rank_in_group(table: pa.Table) -> pa.Array:
     if table.num_rows == 0:
         return pa.array([], pa.int32())
     query_N = table["query_row"].to_numpy()
-    output_N = table["output"].combine_chunks().dictionary_encode().indices.to_numpy()
+    output_N = table["output"]
+    if pa.types.is_string(output_N.type):
+        output_N = output_N.combine_chunks().dictionary_encode().indices
+    output_N = output_N.to_numpy()
     starts = np.flatnonzero(np.r_[True, (np.diff(query_N) != 0) | (np.diff(output_N) != 0)])
     position_N = np.arange(len(query_N))
     return pa.array((position_N - np.repeat(starts, np.diff(np.r_[starts, len(query_N)])) + 1).astype(np.int32))

@@ -1,5 +1,6 @@
 """Every pair of a market is in exactly one tile, whatever the sizes."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,23 @@ def test_a_side_that_is_given_stays_and_the_other_is_fitted_to_it():
     assert grid.shape(10**6, 10**6, **case, outputs=1, queries=10, items=30) == (10, 30)
     dear = case | {"pair_s": 1 / 3000}
     assert grid.shape(108, 19_406, **dear, outputs=1, items=1024) == (32, 1024), "items are encoded for so many queries"
+
+
+@pytest.mark.parametrize(
+    ("pair_s", "item_bytes", "more", "told"),
+    [
+        (44e-9, 1536, {}, "{tiles:,} of {queries} × {items:,} |"),
+        (1 / 16_400, 61_440, {}, "{tiles:,} of {queries} × {items:,};"),
+        (1 / 16_400, 61_440, {"seconds": 60.0}, "with `tiles.seconds=60` {tiles:,} of {queries} × {items:,} |"),
+        (1 / 16_400, 61_440, {"items": 16_384}, "with `tiles.items=16384 tiles.cache_mib=4096` {blocks} |"),
+    ],
+)
+def test_what_docs_tell_of_1e12_pairs(pair_s, item_bytes, more, told):
+    case: Any = {"seconds": 5.0, "cache_bytes": 2**29, "outputs": 1, "workers": 100} | more
+    queries, items = grid.shape(10**6, 10**6, pair_s=pair_s, item_bytes=item_bytes, **case)
+    blocks = -(-(10**6) // items)
+    text = told.format(tiles=blocks * -(-(10**6) // queries), queries=queries, items=items, blocks=blocks)
+    assert text in (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
 
 
 @given(

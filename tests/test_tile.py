@@ -260,6 +260,20 @@ def test_candidates_rank_above_all_that_were_not_retrieved(tmp_path_factory, see
         assert (r["num_above"], r["num_tied"], r["num_items"]) == (above, tied, 12)
 
 
+def test_names_are_handed_out_in_slices(tmp_path, monkeypatch):
+    score_TQI, _, frozen = world(4, 5, 9, 12)
+    folder = Folder.open(str(tmp_path))
+    tiles = grid.plan([grid.Market(0, 5, 0, 9)], 2, 4)
+    work = scorer(folder, score_TQI, frozen)
+    for t in tiles:
+        work(t)
+    whole = totals(folder, frozen, tiles, 5, 9)
+    monkeypatch.setattr(merge, "_SLICE", 4)
+    sliced = totals(folder, frozen, tiles, 5, 9)
+    assert sliced[2]["item_id"].num_chunks > 5
+    assert all(a.equals(b) for a, b in zip(whole, sliced, strict=True))
+
+
 def test_candidates_of_a_block_are_encoded_once(tmp_path):
     """200 of 240 pairs in tiles of about 10 pairs, three blocks of four items: three encodings, not some twenty."""
     score_TQI, _, frozen = world(3, 20, 12, 0)
