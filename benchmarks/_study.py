@@ -3,6 +3,7 @@
 Shapes: P judged pairs, Q queries.
 """
 
+import json
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -103,6 +104,7 @@ class Study:
 
     def scores(self, name: str, fold: int, seed: int) -> np.ndarray:
         """score_P of the fold's test pairs; trains and scores unless that was done before."""
+        self._check()
         path = self.folder / f"{name}-{fold}-{seed}.parquet"
         learn, test = self.fold(fold)
         if not path.exists():
@@ -116,6 +118,16 @@ class Study:
         table = pq.read_table(path)
         assert np.array_equal(table["query_row"].to_numpy(), test.pair_P2[:, 0]), f"{path} is of other pairs"
         return table["score"].to_numpy()
+
+    def _check(self) -> None:
+        """ValueError if the kept scores are of other data, weights or settings; says nothing of other code."""
+        told = json.dumps([self.source, self.training, self.model, list(MODELS.items())])
+        path = self.folder / "study.json"
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(told)
+        if path.read_text() != told:
+            raise ValueError(f"{self.folder} keeps scores of another study, told in {path.name}; give another --work")
 
     def sample(self, test: LabelledPairs, score_P: np.ndarray) -> Sample:
         """The pairs as metrics take them."""

@@ -92,7 +92,7 @@ class Bench:
                 cache_bytes=2**29,
                 queries=queries,
                 read_items=lambda rows: items.take(pa.array(rows)),
-                frozen=Frozen(query_row_L=none, item_row_L=none, score_TL=np.zeros((1, 0), np.float32)),
+                frozen=Frozen(query_row_L=none, item_row_L=none, score_TL=np.zeros((1, 0), np.float32), group_L=none),
             )
             return score(Tile(0, 0, 0, len(queries), 0, len(items)))
 

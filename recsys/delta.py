@@ -58,7 +58,12 @@ def by_position(frozen: Frozen, queries: Side, items: Side) -> Frozen:
     """Frozen scores with positions for rows; those of a query stay in order of item rows."""
     query_L, item_L = queries.position_of_row()[frozen.query_row_L], items.position_of_row()[frozen.item_row_L]
     order = np.lexsort((frozen.item_row_L, query_L))
-    return Frozen(query_row_L=query_L[order], item_row_L=item_L[order], score_TL=frozen.score_TL[:, order])
+    return Frozen(
+        query_row_L=query_L[order],
+        item_row_L=item_L[order],
+        score_TL=frozen.score_TL[:, order],
+        group_L=frozen.group_L[order],
+    )
 
 
 def _inverse(value_N: np.ndarray, size: int) -> np.ndarray:

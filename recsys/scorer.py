@@ -5,7 +5,7 @@ Shapes: Q queries, I items, P pairs, T outputs. Scores are unbounded float32 log
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ class Scorer(ABC):
     Rows with the same text share one encoding.
     """
 
+    by_text: ClassVar[bool] = True  # whether rows with the same text have the same scores
     outputs: tuple[str, ...]  # T names; an output named like a target predicts it, 'match' serves every target
 
     @abstractmethod

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys.grid import Tile
 from recsys.part import Counters, Receipt, committed, write_part
@@ -30,13 +31,32 @@ class Frozen:
     query_row_L: np.ndarray  # int64
     item_row_L: np.ndarray  # int64
     score_TL: np.ndarray  # float32
+    group_L: np.ndarray  # int64: which text the item has, of those that any labelled item has
 
     def of(self, query_start: int, query_stop: int) -> "Frozen":
         """The labelled pairs of a range of queries."""
         span = slice(*np.searchsorted(self.query_row_L, (query_start, query_stop)))
         return Frozen(
-            query_row_L=self.query_row_L[span], item_row_L=self.item_row_L[span], score_TL=self.score_TL[:, span]
+            query_row_L=self.query_row_L[span],
+            item_row_L=self.item_row_L[span],
+            score_TL=self.score_TL[:, span],
+            group_L=self.group_L[span],
         )
+
+    def each_text_once(self) -> np.ndarray:
+        """Positions of the first of each query's labelled pairs with the same text, by query, then by text."""
+        stride = 1 + self.group_L.max(initial=0)
+        return np.unique(self.query_row_L * stride + self.group_L, return_index=True)[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Items of a tile, encoded."""
+
+    item_row_I: np.ndarray  # int64, ascending
+    table: pa.Table
+    encoded: Encoded
+    group_I: np.ndarray  # int64: which text of a labelled item each has, -1 for another
 
 
 def bin_of(score_N: np.ndarray) -> np.ndarray:
@@ -170,13 +190,14 @@ class TileScorer:
     queries: pa.Table  # all queries of the corpus
     read_items: Callable[[np.ndarray], pa.Table]  # ascending item rows -> those rows of the corpus items
     frozen: Frozen
+    texts: pa.Array | None = None  # of labelled items, by group; None where rows of one text may have several scores
     candidate_P2: np.ndarray | None = None  # sorted (query row, item row): only these pairs, or None for every pair
     listed_TP: np.ndarray | None = None  # bool: which candidates an output ranks, or None for all
     by_block: bool = False  # candidates' tiles of one block come together: all its candidate items are encoded at once
     model: str = ""  # its name, for the footer: all rows of a part are of one model
 
     def __post_init__(self) -> None:
-        self._items: dict[tuple[int, int], tuple[np.ndarray, pa.Table, Encoded]] = {}
+        self._blocks: dict[tuple[int, int], Block] = {}
         self._queries: dict[tuple[int, int], Encoded] = {}
         self._cached = 0  # bytes
         self._encode_s = 0.0  # of the tile at work
@@ -186,42 +207,45 @@ class TileScorer:
         if (receipt := committed(self.folder, tile, self.fingerprint)) is not None:
             return receipt
         started, self._encode_s = time.perf_counter(), 0.0
-        rows, item_row_I, items = self._dense(tile) if self.candidate_P2 is None else self._candidates(tile)
-        return self._commit(tile, rows, item_row_I, items, started)
+        rows, block = self._dense(tile) if self.candidate_P2 is None else self._candidates(tile)
+        return self._commit(tile, rows, block, started)
 
-    def _dense(self, tile: Tile) -> tuple[list[Row], np.ndarray, pa.Table]:
-        """Every query of the tile with every item; the item rows, and the items themselves."""
-        item_row_I, table, items = self._encode_block(tile)
-        score_TQI = np.require(self.scorer.score(self._encode_queries(tile), items), np.float32, "W")
+    def _dense(self, tile: Tile) -> tuple[list[Row], Block]:
+        """Every query of the tile with every item.
+
+        A labelled pair has its frozen score, and so has a pair whose item reads the same: rounding makes and breaks no
+        tie.
+        """
+        block = self._encode_block(tile)
+        score_TQI = np.require(self.scorer.score(self._encode_queries(tile), block.encoded), np.float32, "W")
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
-        here = _inside(frozen.item_row_L, tile)
-        query_L, item_L = frozen.query_row_L[here] - tile.query_start, frozen.item_row_L[here] - tile.item_start
-        score_TQI[:, query_L, item_L] = frozen.score_TL[:, here]  # so that rounding makes and breaks no tie
+        query_L = frozen.query_row_L - tile.query_start
+        for at_L, item_X in (_twins(frozen, block), _themselves(frozen, tile)):
+            score_TQI[:, query_L[at_L], item_X] = frozen.score_TL[:, at_L]
         rows = [
-            Row(query_row=tile.query_start + q, item_row_I=item_row_I, score_TI=score_TQI[:, q])
+            Row(query_row=tile.query_start + q, item_row_I=block.item_row_I, score_TI=score_TQI[:, q])
             for q in range(score_TQI.shape[1])
         ]
-        return rows, item_row_I, table
+        return rows, block
 
-    def _candidates(self, tile: Tile) -> tuple[list[Row], np.ndarray, pa.Table]:
+    def _candidates(self, tile: Tile) -> tuple[list[Row], Block]:
         """Every query of the tile with its candidates; only items that are candidates are encoded."""
         assert self.candidate_P2 is not None
         first, last = np.searchsorted(self.candidate_P2[:, 0], (tile.query_start, tile.query_stop))
         asked_P = first + np.flatnonzero(_inside(self.candidate_P2[first:last, 1], tile))
         pair_P2 = self.candidate_P2[asked_P]
-        if self.by_block:
-            item_row_I, table, items = self._encode_block(tile)
-        else:
-            item_row_I, table, items = self._encode_items(np.unique(pair_P2[:, 1]))
-        at_P = np.searchsorted(item_row_I, pair_P2[:, 1])
+        block = self._encode_block(tile) if self.by_block else self._encode_items(np.unique(pair_P2[:, 1]))
+        at_P = np.searchsorted(block.item_row_I, pair_P2[:, 1])
         local_P2 = np.stack([pair_P2[:, 0] - tile.query_start, at_P], axis=1)
-        score_TP = np.array(self.scorer.score_pairs(self._encode_queries(tile), items, local_P2), np.float32)
+        score_TP = np.array(self.scorer.score_pairs(self._encode_queries(tile), block.encoded, local_P2), np.float32)
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
         here_L = np.flatnonzero(_inside(frozen.item_row_L, tile))
-        stride = tile.item_stop
-        key_P, key_L = pair_P2 @ (stride, 1), frozen.query_row_L[here_L] * stride + frozen.item_row_L[here_L]
-        _, at_P, at_L = np.intersect1d(key_P, key_L, assume_unique=True, return_indices=True)
-        score_TP[:, at_P] = frozen.score_TL[:, here_L[at_L]]
+        for of_L, column_P, column_L in (
+            (frozen.each_text_once(), block.group_I[at_P], frozen.group_L),
+            (here_L, pair_P2[:, 1], frozen.item_row_L),
+        ):
+            found_P, at_L = _same(pair_P2[:, 0], column_P, frozen.query_row_L[of_L], column_L[of_L])
+            score_TP[:, found_P] = frozen.score_TL[:, of_L[at_L]]
         edges = np.searchsorted(pair_P2[:, 0], np.arange(tile.query_start, tile.query_stop + 1))
         rows = [
             Row(
@@ -232,9 +256,9 @@ class TileScorer:
             )
             for q, (a, b) in enumerate(itertools.pairwise(edges))
         ]
-        return rows, item_row_I, table
+        return rows, block
 
-    def _commit(self, tile: Tile, rows: list[Row], item_row_I: np.ndarray, items: pa.Table, started: float) -> Receipt:
+    def _commit(self, tile: Tile, rows: list[Row], block: Block, started: float) -> Receipt:
         frozen = self.frozen.of(tile.query_start, tile.query_stop)
         counters = count(rows, frozen, self.scorer.outputs, self.top_k)
         wrong_N = ~np.isfinite(_LOWEST_B[counters.histogram["bin"].to_numpy()])
@@ -244,15 +268,13 @@ class TileScorer:
             raise FloatingPointError(
                 f"tile {tile.index}: the model gave a score that is not finite for query {query!r}"
             )
-        table = self._kept(rows, item_row_I, items, frozen, counters.top)
+        table = self._kept(rows, block, frozen, counters.top)
         num_pairs = sum(len(r.item_row_I) for r in rows)
         names = {"fingerprint": self.fingerprint, "model": self.model}
         receipt = write_part(self.folder, tile, table, counters, num_pairs=num_pairs, **names)
         return replace(receipt, seconds=time.perf_counter() - started, encode_s=self._encode_s)
 
-    def _kept(
-        self, rows: list[Row], item_row_I: np.ndarray, items: pa.Table, frozen: Frozen, top: pa.Table
-    ) -> pa.Table:
+    def _kept(self, rows: list[Row], block: Block, frozen: Frozen, top: pa.Table) -> pa.Table:
         """The rows the part keeps: sorted by query row, then item row, with original ids."""
         if self.keep == "every":
             chosen = [np.arange(len(row.item_row_I)) for row in rows]
@@ -267,30 +289,32 @@ class TileScorer:
             raise OverflowError(f"a score of {highest:g} does not fit into {self.score_type}; use score_type=float32")
         arrays = [
             self.queries["query_id"].take(pa.array(query_row_N)),
-            items["item_id"].take(pa.array(np.searchsorted(item_row_I, item_row_N))),
+            block.table["item_id"].take(pa.array(np.searchsorted(block.item_row_I, item_row_N))),
             *(pa.array(score_N.astype(self.score_type)) for score_N in score_TN),
         ]
         return pa.table(arrays, schema=scores_schema(self.scorer.outputs, self.score_type))
 
-    def _encode_block(self, tile: Tile) -> tuple[np.ndarray, pa.Table, Encoded]:
-        """The rows of the tile's block of items (of its candidates, where only these are asked for), and the items."""
+    def _encode_block(self, tile: Tile) -> Block:
+        """The tile's block of items, or of its candidates where only these are asked for."""
         span = (tile.item_start, tile.item_stop)
-        if span in self._items:
-            self._items[span] = self._items.pop(span)  # the last is the one that was met last
-            return self._items[span]
-        sizes = [num_bytes(encoded) for *_, encoded in self._items.values()]
+        if span in self._blocks:
+            self._blocks[span] = self._blocks.pop(span)  # the last is the one that was met last
+            return self._blocks[span]
+        sizes = [num_bytes(block.encoded) for block in self._blocks.values()]
         while sizes and sum(sizes) + max(sizes) > self.cache_bytes:  # makes room before the new block is encoded
-            del self._items[next(iter(self._items))], sizes[0]
+            del self._blocks[next(iter(self._blocks))], sizes[0]
         rows = np.arange(*span)
         if self.candidate_P2 is not None:
             item_row_P = self.candidate_P2[:, 1]
             rows = np.unique(item_row_P[_inside(item_row_P, tile)])
-        self._items[span] = self._encode_items(rows)
-        return self._items[span]
+        self._blocks[span] = self._encode_items(rows)
+        return self._blocks[span]
 
-    def _encode_items(self, item_row_I: np.ndarray) -> tuple[np.ndarray, pa.Table, Encoded]:
+    def _encode_items(self, item_row_I: np.ndarray) -> Block:
         table = self.read_items(item_row_I)
-        return item_row_I, table, self._timed(self.scorer.encode_items, table)
+        encoded = self._timed(self.scorer.encode_items, table)
+        group_I = np.full(len(table), -1) if self.texts is None else group_of(table["text"], self.texts)
+        return Block(item_row_I=item_row_I, table=table, encoded=encoded, group_I=group_I)
 
     def _encode_queries(self, tile: Tile) -> Encoded:
         span = (tile.query_start, tile.query_stop)
@@ -307,6 +331,42 @@ class TileScorer:
         encoded = encode(table)
         self._encode_s += time.perf_counter() - started
         return encoded
+
+
+def group_of(text_N: pa.ChunkedArray, texts: pa.Array) -> np.ndarray:
+    """Position of each row's text among `texts`, -1 where it is none of them. Null is ''."""
+    at_N = pc.index_in(pc.fill_null(text_N, ""), value_set=texts)
+    return pc.fill_null(at_N, -1).to_numpy().astype(np.int64)
+
+
+def _twins(frozen: Frozen, block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of labelled pairs, and of the items of a block that have the text of their item."""
+    at_L = frozen.each_text_once()
+    order_I = np.argsort(block.group_I, kind="stable")
+    ordered_I, group_L = block.group_I[order_I], frozen.group_L[at_L]
+    first_L, last_L = (np.searchsorted(ordered_I, group_L, side) for side in ("left", "right"))
+    num_L = last_L - first_L
+    offset_X = np.arange(num_L.sum()) - np.repeat(np.cumsum(num_L) - num_L, num_L)
+    return np.repeat(at_L, num_L), order_I[np.repeat(first_L, num_L) + offset_X]
+
+
+def _themselves(frozen: Frozen, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of labelled pairs, and of their items, where these are the tile's."""
+    here_L = np.flatnonzero(_inside(frozen.item_row_L, tile))
+    return here_L, frozen.item_row_L[here_L] - tile.item_start
+
+
+def _same(
+    query_P: np.ndarray, value_P: np.ndarray, query_L: np.ndarray, value_L: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of pairs that have a partner of the same query and value, and of their partners, each of which differs
+    from the others."""
+    stride = 1 + max(value_P.max(initial=0), value_L.max(initial=0))
+    key_L, key_P = query_L * stride + value_L, np.where(value_P < 0, -1, query_P * stride + value_P)
+    order_L = np.argsort(key_L, kind="stable")
+    at_P = np.searchsorted(key_L[order_L], key_P)
+    found_P = np.flatnonzero(np.append(key_L[order_L], -2)[at_P] == key_P)
+    return found_P, order_L[at_P[found_P]]
 
 
 def _inside(item_row_N: np.ndarray, tile: Tile) -> np.ndarray:

@@ -73,7 +73,8 @@ class World:
         found = [(query_ids[q], item_ids[i]) for q, i in pair_L2]
         scores = [draw(q, self.queries[q][0], i, self.items[i][0]) + draw(q, i) / 8 for q, i in found]
         score_TL = np.array(scores, np.float32).reshape(-1, 2).T
-        return Frozen(query_row_L=pair_L2[:, 0].astype(int), item_row_L=pair_L2[:, 1].astype(int), score_TL=score_TL)
+        query_row_L, item_row_L = pair_L2.astype(int).T
+        return Frozen(query_row_L=query_row_L, item_row_L=item_row_L, score_TL=score_TL, group_L=item_row_L)
 
 
 def pairs(frozen: Frozen) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A tile's part is its commit; counters agree with a naive recount, whatever the cut, the order or the kill."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ def world(seed: int, num_queries: int, num_items: int, num_labelled: int):
         item_row_L=item_row_L,
         score_TL=score_TQI[:, query_row_L, item_row_L]
         + np.float32(0.25) * rng.integers(-1, 2, (2, len(cells))).astype("f4"),
+        group_L=item_row_L,
     )
     truth_TQI = score_TQI.copy()
     truth_TQI[:, query_row_L, item_row_L] = frozen.score_TL
@@ -72,9 +74,11 @@ def scorer(
     score_type="float32",
     top_k=3,
     cache_bytes=10**6,
+    text_I=None,
     **more: Any,
 ) -> TileScorer:
     items = ids("item", score_TQI.shape[2])
+    items = items.append_column("text", items["item_id"] if text_I is None else pa.chunked_array([text_I]))
     return TileScorer(
         scorer=Table(score_TQI),
         folder=folder,
@@ -260,6 +264,47 @@ def test_candidates_rank_above_all_that_were_not_retrieved(tmp_path_factory, see
         assert (r["num_above"], r["num_tied"], r["num_items"]) == (above, tied, 12)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    num_texts=st.integers(1, 8),
+    num_labelled=st.integers(0, 20),
+    cut=st.tuples(st.integers(1, 6), st.integers(1, 12)),
+    listed=st.sampled_from([0, 1, 30]),
+)
+def test_items_that_read_the_same_tie(tmp_path_factory, seed, num_texts, num_labelled, cut, listed):
+    """Rounding gives items of one text scores that differ; with a labelled one among them, all have its frozen score,
+    whatever tile they are in."""
+    rng = np.random.default_rng(seed)
+    score_TQI, _, frozen = world(seed, 5, 12, num_labelled)
+    group_I = rng.integers(0, num_texts, 12)
+    labels = labelled(frozen).tolist()
+    text_of = {g: f"text {g}" if g else "" for g in range(num_texts)}
+    texts = sorted({text_of[group_I[i]] for _, i in labels})
+    group_L = np.array([texts.index(text_of[group_I[i]]) for _, i in labels], np.int64)
+    value = {(q, group_I[i]): score_TQI[:, q, i] for q, i in reversed(labels)}
+    score_TL = np.array([value[q, group_I[i]] for q, i in labels], np.float32).reshape(-1, 2).T
+    frozen = replace(frozen, score_TL=score_TL + np.float32(1e-3), group_L=group_L)
+    truth_TQI = score_TQI.copy()
+    for (q, g), score_T in value.items():
+        truth_TQI[:, q, group_I == g] = score_T[:, None] + np.float32(1e-3)
+    text_I = [text_of[g] or None for g in group_I.tolist()]
+    folder = Folder.open(str(tmp_path_factory.mktemp("tiles")))
+    more: dict[str, Any] = {"texts": pa.array(texts, pa.string()), "text_I": pa.array(text_I, pa.string())}
+    tiles = grid.plan([grid.Market(0, 5, 0, 12)], *cut)
+    if listed:
+        more |= {"candidate_P2": np.stack(np.divmod(np.arange(60), 12), axis=1), "by_block": listed == 1}
+        tiles = grid.plan_pairs(more["candidate_P2"], cut[0], 12, cut[1] if listed == 1 else None)
+    work = scorer(folder, score_TQI, frozen, **more)
+    for t in tiles:
+        work(t)
+    for r in totals(folder, frozen, tiles, 5, 12)[1].to_pylist():
+        q, i, t = int(r["query_id"][1:]), int(r["item_id"][1:]), OUTPUTS.index(r["output"])
+        above, tied = (truth_TQI[t, q] > truth_TQI[t, q, i]).sum(), (truth_TQI[t, q] == truth_TQI[t, q, i]).sum()
+        assert (r["num_above"], r["num_tied"]) == (above, tied)
+        assert tied >= (group_I == group_I[i]).sum()
+
+
 def test_names_are_handed_out_in_slices(tmp_path, monkeypatch):
     score_TQI, _, frozen = world(4, 5, 9, 12)
     folder = Folder.open(str(tmp_path))
@@ -313,7 +358,8 @@ def test_an_item_of_another_market_stands_behind_all_of_the_query_s_own(tmp_path
     score_TQI, truth_TQI, _ = world(8, 4, 10, 0)
     pairs = [(0, 1), (0, 8), (3, 0), (3, 9)]
     query_row_L, item_row_L = np.array(pairs).T
-    frozen = Frozen(query_row_L=query_row_L, item_row_L=item_row_L, score_TL=score_TQI[:, query_row_L, item_row_L])
+    score_TL = score_TQI[:, query_row_L, item_row_L]
+    frozen = Frozen(query_row_L=query_row_L, item_row_L=item_row_L, score_TL=score_TL, group_L=item_row_L)
     folder = Folder.open(str(tmp_path))
     markets = [grid.Market(0, 2, 0, 6), grid.Market(2, 4, 6, 10)]
     tiles = grid.plan(markets, 2, 3)
@@ -351,7 +397,10 @@ def test_half_the_space_changes_no_rank(tmp_path):
     """Scores that float16 cannot tell apart: kept they tie, ranked they do not."""
     score_TQI = np.tile(np.float32(4) + np.arange(8, dtype=np.float32) / 2048, (2, 1, 1))
     frozen = Frozen(
-        query_row_L=np.zeros(8, np.int64), item_row_L=np.arange(8), score_TL=np.ascontiguousarray(score_TQI[:, 0])
+        query_row_L=np.zeros(8, np.int64),
+        item_row_L=np.arange(8),
+        score_TL=np.ascontiguousarray(score_TQI[:, 0]),
+        group_L=np.arange(8),
     )
     tiles = grid.plan([grid.Market(0, 1, 0, 8)], 1, 3)
     results = []

@@ -35,6 +35,7 @@ class Random(Unsupervised):
 class RandomScorer(Scorer):
     """Encodes a row as the hash of its id. Exact in float32, so a pair's score is the same wherever it is computed."""
 
+    by_text = False
     outputs = ("match",)
 
     def __init__(self, *, seed: int, spread: float) -> None:

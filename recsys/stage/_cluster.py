@@ -18,7 +18,9 @@ from recsys.stage._job import Job, relative, submitted
 from recsys.store import Folder, open_filesystem
 
 log = logging.getLogger("recsys")
-SPARE_CPUS = 2  # logical CPUs beside the scoring actors, so that Ray's own tasks always find a place
+SPARE_CPUS = (
+    2  # CPUs beside the scoring actors, so that Ray's own tasks always find a place; here they are only logical
+)
 
 
 def connect(job: Job) -> None:
@@ -88,7 +90,7 @@ def _sees(path: str, token: str) -> bool:
 
 
 def num_actors(job: Job, model: Model) -> int:
-    """Scoring actors: as configured, else one per GPU, else one per CPU that is really there."""
+    """Scoring actors: as configured, else one per GPU, else one per CPU but those for Ray."""
     if job.resources.actors is not None:
         return job.resources.actors
     total = ray.cluster_resources()
@@ -98,7 +100,7 @@ def num_actors(job: Job, model: Model) -> int:
 
 
 def num_workers(job: Job) -> int:
-    """Workers that need no device: as many as `resources.actors`, else one per CPU that is really there."""
+    """Workers that need no device: as many as `resources.actors`, else one per CPU but those for Ray."""
     return job.resources.actors or max(1, int(ray.cluster_resources().get("CPU", 1)) - SPARE_CPUS)
 
 

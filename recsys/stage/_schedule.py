@@ -26,7 +26,7 @@ from recsys.stage._corpus import Corpus
 from recsys.stage._job import Job
 from recsys.stage._progress import Progress, Watch, amount
 from recsys.store import Folder, Run, stem
-from recsys.tile import Frozen, TileScorer
+from recsys.tile import Frozen, TileScorer, group_of
 
 log = logging.getLogger("recsys")
 
@@ -117,6 +117,7 @@ def tile_scorer(work: Work, sub: str, device: str) -> Callable[[Tile], Receipt]:
     """Opens model and corpus to score tiles into one folder under scores/."""
     corpus, scorer = work.corpus(), work.scorer(device)
     first = sub == "labelled"
+    frozen, texts = (no_labels(scorer.outputs), None) if first else read_frozen(work.folder, corpus, scorer.outputs)
     score = TileScorer(
         scorer=scorer,
         folder=work.folder.join(sub),
@@ -127,7 +128,8 @@ def tile_scorer(work: Work, sub: str, device: str) -> Callable[[Tile], Receipt]:
         cache_bytes=work.cache_bytes,
         queries=corpus.table("queries", ["query_id", "text"]),
         read_items=corpus.items,
-        frozen=no_labels(scorer.outputs) if first else read_frozen(work.folder, corpus, scorer.outputs),
+        frozen=frozen,
+        texts=texts if scorer.by_text else None,
         candidate_P2=read_pairs(work.folder, sub),
         listed_TP=read_listed(work.folder, sub, scorer.outputs),
         by_block=not first,
@@ -187,21 +189,29 @@ def failed(tile: Tile, error: str) -> dict[str, Any]:
 def no_labels(outputs: tuple[str, ...]) -> Frozen:
     """Nothing frozen yet."""
     none = np.zeros(0, np.int64)
-    return Frozen(query_row_L=none, item_row_L=none, score_TL=np.zeros((len(outputs), 0), np.float32))
+    return Frozen(query_row_L=none, item_row_L=none, score_TL=np.zeros((len(outputs), 0), np.float32), group_L=none)
 
 
-def read_frozen(folder: Folder, corpus: Corpus, outputs: tuple[str, ...]) -> Frozen:
-    """The labelled pairs and their frozen scores, in row numbers."""
+def read_frozen(folder: Folder, corpus: Corpus, outputs: tuple[str, ...]) -> tuple[Frozen, pa.Array | None]:
+    """The labelled pairs and their frozen scores, in row numbers; and the texts of their items, by group."""
     if not folder.join("labelled").names():
-        return no_labels(outputs)
+        return no_labels(outputs), None
     table = folder.join("labelled").read_tables("part-")
+    if not len(table):
+        return no_labels(outputs), None
     query_ids = corpus.table("queries", ["query_id"])["query_id"].combine_chunks()
     item_ids = corpus.table("items", ["item_id"])["item_id"].combine_chunks()
-    return Frozen(
+    item_row_L = pc.index_in(table["item_id"], value_set=item_ids).to_numpy().astype(np.int64)
+    item_row_M, at_L = np.unique(item_row_L, return_inverse=True)
+    text_M = pc.fill_null(corpus.items(item_row_M)["text"], "")
+    texts = pc.unique(text_M)
+    frozen = Frozen(
         query_row_L=pc.index_in(table["query_id"], value_set=query_ids).to_numpy().astype(np.int64),
-        item_row_L=pc.index_in(table["item_id"], value_set=item_ids).to_numpy().astype(np.int64),
+        item_row_L=item_row_L,
         score_TL=np.stack([table[f"score_{o}"].to_numpy() for o in outputs]),
+        group_L=group_of(text_M, texts)[at_L],
     )
+    return frozen, texts
 
 
 def run_tiles(work: Work, cut: Cut, *, here: bool) -> list[dict[str, Any]]:

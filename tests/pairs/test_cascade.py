@@ -50,7 +50,10 @@ class Shop:
             queries=ids("query", len(self.query_ids)),
             read_items=lambda rows: items.take(pa.array(rows)),
             frozen=Frozen(
-                query_row_L=query_row_L, item_row_L=item_row_L, score_TL=self.score_TQI[:, query_row_L, item_row_L]
+                query_row_L=query_row_L,
+                item_row_L=item_row_L,
+                score_TL=self.score_TQI[:, query_row_L, item_row_L],
+                group_L=item_row_L,
             ),
             candidate_P2=candidate_P2,
             listed_TP=None if listed is None else np.stack([listed[o] for o in self.outputs]),
