@@ -18,9 +18,7 @@ from recsys.stage._job import Job, relative, submitted
 from recsys.store import Folder, open_filesystem
 
 log = logging.getLogger("recsys")
-SPARE_CPUS = (
-    2  # CPUs beside the scoring actors, so that Ray's own tasks always find a place; here they are only logical
-)
+SPARE_CPUS = 2  # CPUs beside the scoring actors, so that Ray's own tasks always find a place; logical if Ray is ours
 
 
 def connect(job: Job) -> None:

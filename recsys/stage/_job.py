@@ -30,9 +30,7 @@ class Resources:
     """What a job may use. Never part of a fingerprint: results do not depend on it beyond rounding."""
 
     device: str  # auto, cpu or cuda
-    actors: (
-        int | None
-    )  # scoring actors; null = one per GPU, else one per CPU (two fewer on a cluster that was joined: Ray's own)
+    actors: int | None  # scoring actors; null = one per GPU, else one per CPU (a joined cluster: less two, for Ray)
     cpus_per_actor: float  # CPUs Ray sets aside for each actor; 0 beside a GPU
     train_workers: int  # data-parallel training workers
 
