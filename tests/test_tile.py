@@ -1,8 +1,6 @@
 """A tile's part is its commit; counters agree with a naive recount, whatever the cut, the order or the kill."""
 
 import itertools
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,100 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import grid, merge, part, tile
-from recsys.scorer import Scorer
 from recsys.store import Folder
-from recsys.tile import Frozen, TileScorer
-
-OUTPUTS = ("relevance", "click")
-
-
-class Table(Scorer):
-    """Looks scores up: the row numbers are the ids."""
-
-    outputs = OUTPUTS
-
-    def __init__(self, score_TQI: np.ndarray) -> None:
-        self.score_TQI = score_TQI
-        self.num_item_encodings = 0
-        self.num_query_encodings = 0
-
-    def encode_queries(self, table) -> Any:
-        self.num_query_encodings += 1
-        return np.array([int(i[1:]) for i in table["query_id"].to_pylist()])
-
-    def encode_items(self, table) -> list[int]:
-        self.num_item_encodings += 1
-        return [int(i[1:]) for i in table["item_id"].to_pylist()]
-
-    def score(self, queries: Any, items: Any) -> np.ndarray:
-        return self.score_TQI[:, queries][:, :, items]
-
-    def score_pairs(self, queries: Any, items: Any, pair_P2: np.ndarray) -> np.ndarray:
-        return self.score_TQI[:, np.array(queries)[pair_P2[:, 0]], np.array(items)[pair_P2[:, 1]]]
-
-
-def ids(prefix: str, number: int) -> pa.Table:
-    return pa.table({f"{prefix}_id": [f"{prefix[0]}{i:04d}" for i in range(number)]})
-
-
-def world(seed: int, num_queries: int, num_items: int, num_labelled: int):
-    """Scores with many ties, and frozen values for some pairs that differ from what the tile computes."""
-    rng = np.random.default_rng(seed)
-    score_TQI = rng.integers(-3, 4, (2, num_queries, num_items)).astype(np.float32) / 2
-    cells = np.sort(rng.choice(num_queries * num_items, min(num_labelled, num_queries * num_items), replace=False))
-    query_row_L, item_row_L = np.divmod(cells, num_items)
-    frozen = Frozen(
-        query_row_L=query_row_L,
-        item_row_L=item_row_L,
-        score_TL=score_TQI[:, query_row_L, item_row_L]
-        + np.float32(0.25) * rng.integers(-1, 2, (2, len(cells))).astype("f4"),
-        group_L=item_row_L,
-    )
-    truth_TQI = score_TQI.copy()
-    truth_TQI[:, query_row_L, item_row_L] = frozen.score_TL
-    return score_TQI, truth_TQI, frozen
-
-
-def scorer(
-    folder: Folder,
-    score_TQI,
-    frozen,
-    *,
-    keep="every",
-    score_type="float32",
-    top_k=3,
-    cache_bytes=10**6,
-    text_I=None,
-    **more: Any,
-) -> TileScorer:
-    items = ids("item", score_TQI.shape[2])
-    items = items.append_column("text", items["item_id"] if text_I is None else pa.chunked_array([text_I]))
-    return TileScorer(
-        scorer=Table(score_TQI),
-        folder=folder,
-        fingerprint="f" * 32,
-        keep=keep,
-        score_type=score_type,
-        top_k=top_k,
-        cache_bytes=cache_bytes,
-        queries=ids("query", score_TQI.shape[1]),
-        read_items=lambda rows: items.take(pa.array(rows)),
-        frozen=frozen,
-        **more,
-    )
-
-
-def totals(folder: Folder, frozen: Frozen, tiles, num_queries: int, num_items: int, candidate_P2=None, top_k=3):
-    merged = merge.merge((part.read_counters(folder, t) for t in tiles), top_k)
-    query_ids, item_ids = ids("query", num_queries)["query_id"], ids("item", num_items)["item_id"]
-    asked = merge.Grid([grid.Market(0, num_queries, 0, num_items)], candidate_P2, num_items)
-    order = [("query_row", "ascending"), ("output", "ascending"), ("bin", "ascending")]
-    ranks = merged.ranks(labelled(frozen), query_ids, item_ids, asked)
-    return merged.histogram.sort_by(order), ranks, merged.top(query_ids, item_ids, "table")
-
-
-def labelled(frozen: Frozen) -> np.ndarray:
-    return np.stack([frozen.query_row_L, frozen.item_row_L], axis=1)
+from recsys.tile import Frozen
+from tests.tiles import OUTPUTS, ids, labelled, scorer, totals, world
 
 
 @settings(max_examples=40, deadline=None)
@@ -238,73 +145,6 @@ def test_keep_top_holds_the_top_of_every_query(tmp_path):
     assert kept >= set(zip(top["query_id"].to_pylist(), top["item_id"].to_pylist(), strict=True))
 
 
-@settings(max_examples=30, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1), num=st.integers(1, 25), size=st.integers(1, 12), block=st.sampled_from([None, 1, 5])
-)
-def test_candidates_rank_above_all_that_were_not_retrieved(tmp_path_factory, seed, num, size, block):
-    """Queries without a candidate, inside a tile or between two, have ranks as well: all their items are tied."""
-    score_TQI, truth_TQI, frozen = world(seed, 5, 12, 20)
-    cells = np.sort(np.random.default_rng(seed).choice(60, num, replace=False))
-    candidate_P2 = np.stack(np.divmod(cells, 12), axis=1)
-    folder = Folder.open(str(tmp_path_factory.mktemp("tiles")))
-    work = scorer(folder, score_TQI, frozen, candidate_P2=candidate_P2, by_block=block is not None)
-    tiles = grid.plan_pairs(candidate_P2, size, 12, block)
-    assert sum(work(t).num_pairs for t in tiles) == num
-    _, ranks, _ = totals(folder, frozen, tiles, 5, 12, candidate_P2)
-    mine = set(cells.tolist())
-    assert ranks.num_rows == len(OUTPUTS) * len(labelled(frozen))
-    for r in ranks.to_pylist():
-        q, i, t = int(r["query_id"][1:]), int(r["item_id"][1:]), OUTPUTS.index(r["output"])
-        scored = [truth_TQI[t, q, j] for j in range(12) if q * 12 + j in mine]
-        if q * 12 + i in mine:
-            above, tied = sum(s > truth_TQI[t, q, i] for s in scored), sum(s == truth_TQI[t, q, i] for s in scored)
-        else:
-            above, tied = len(scored), 12 - len(scored)
-        assert (r["num_above"], r["num_tied"], r["num_items"]) == (above, tied, 12)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    num_texts=st.integers(1, 8),
-    num_labelled=st.integers(0, 20),
-    cut=st.tuples(st.integers(1, 6), st.integers(1, 12)),
-    listed=st.sampled_from([0, 1, 30]),
-)
-def test_items_that_read_the_same_tie(tmp_path_factory, seed, num_texts, num_labelled, cut, listed):
-    """Rounding gives items of one text scores that differ; with a labelled one among them, all have its frozen score,
-    whatever tile they are in."""
-    rng = np.random.default_rng(seed)
-    score_TQI, _, frozen = world(seed, 5, 12, num_labelled)
-    group_I = rng.integers(0, num_texts, 12)
-    labels = labelled(frozen).tolist()
-    text_of = {g: f"text {g}" if g else "" for g in range(num_texts)}
-    texts = sorted({text_of[group_I[i]] for _, i in labels})
-    group_L = np.array([texts.index(text_of[group_I[i]]) for _, i in labels], np.int64)
-    value = {(q, group_I[i]): score_TQI[:, q, i] for q, i in reversed(labels)}
-    score_TL = np.array([value[q, group_I[i]] for q, i in labels], np.float32).reshape(-1, 2).T
-    frozen = replace(frozen, score_TL=score_TL + np.float32(1e-3), group_L=group_L)
-    truth_TQI = score_TQI.copy()
-    for (q, g), score_T in value.items():
-        truth_TQI[:, q, group_I == g] = score_T[:, None] + np.float32(1e-3)
-    text_I = [text_of[g] or None for g in group_I.tolist()]
-    folder = Folder.open(str(tmp_path_factory.mktemp("tiles")))
-    more: dict[str, Any] = {"texts": pa.array(texts, pa.string()), "text_I": pa.array(text_I, pa.string())}
-    tiles = grid.plan([grid.Market(0, 5, 0, 12)], *cut)
-    if listed:
-        more |= {"candidate_P2": np.stack(np.divmod(np.arange(60), 12), axis=1), "by_block": listed == 1}
-        tiles = grid.plan_pairs(more["candidate_P2"], cut[0], 12, cut[1] if listed == 1 else None)
-    work = scorer(folder, score_TQI, frozen, **more)
-    for t in tiles:
-        work(t)
-    for r in totals(folder, frozen, tiles, 5, 12)[1].to_pylist():
-        q, i, t = int(r["query_id"][1:]), int(r["item_id"][1:]), OUTPUTS.index(r["output"])
-        above, tied = (truth_TQI[t, q] > truth_TQI[t, q, i]).sum(), (truth_TQI[t, q] == truth_TQI[t, q, i]).sum()
-        assert (r["num_above"], r["num_tied"]) == (above, tied)
-        assert tied >= (group_I == group_I[i]).sum()
-
-
 def test_names_are_handed_out_in_slices(tmp_path, monkeypatch):
     score_TQI, _, frozen = world(4, 5, 9, 12)
     folder = Folder.open(str(tmp_path))
@@ -317,20 +157,6 @@ def test_names_are_handed_out_in_slices(tmp_path, monkeypatch):
     sliced = totals(folder, frozen, tiles, 5, 9)
     assert sliced[2]["item_id"].num_chunks > 5
     assert all(a.equals(b) for a, b in zip(whole, sliced, strict=True))
-
-
-def test_candidates_of_a_block_are_encoded_once(tmp_path):
-    """200 of 240 pairs in tiles of about 10 pairs, three blocks of four items: three encodings, not some twenty."""
-    score_TQI, _, frozen = world(3, 20, 12, 0)
-    cells = np.sort(np.random.default_rng(3).choice(240, 200, replace=False))
-    candidate_P2 = np.stack(np.divmod(cells, 12), axis=1)
-    tiles = grid.plan_pairs(candidate_P2, 10, 12, 4)
-    assert len(tiles) > 15
-    work = scorer(Folder.open(str(tmp_path)), score_TQI, frozen, candidate_P2=candidate_P2, by_block=True)
-    for t in tiles:
-        work(t)
-    assert isinstance(work.scorer, Table)
-    assert work.scorer.num_item_encodings == 3
 
 
 def test_a_score_that_is_not_finite_names_tile_and_query(tmp_path):

@@ -15,7 +15,7 @@ from recsys.grid import Market
 from recsys.pairs import Cascade
 from recsys.store import Folder, Plan, Run
 from recsys.tile import Frozen, TileScorer
-from tests.test_tile import Table, ids
+from tests.tiles import Table, ids
 
 THREE = ("relevance", "click", "purchase")
 CORPUS = "c" * 32
