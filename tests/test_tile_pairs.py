@@ -55,8 +55,8 @@ def test_items_that_read_the_same_tie(tmp_path_factory, seed, num_texts, num_lab
     group_I = rng.integers(0, num_texts, 12)
     labels = labelled(frozen).tolist()
     text_of = {g: f"text {g}" if g else "" for g in range(num_texts)}
-    texts = sorted({text_of[group_I[i]] for _, i in labels})
-    group_L = np.array([texts.index(text_of[group_I[i]]) for _, i in labels], np.int64)
+    texts = sorted({text_of[int(group_I[i])] for _, i in labels})
+    group_L = np.array([texts.index(text_of[int(group_I[i])]) for _, i in labels], np.int64)
     value = {(q, group_I[i]): score_TQI[:, q, i] for q, i in reversed(labels)}
     score_TL = np.array([value[q, group_I[i]] for q, i in labels], np.float32).reshape(-1, 2).T
     frozen = replace(frozen, score_TL=score_TL + np.float32(1e-3), group_L=group_L)
