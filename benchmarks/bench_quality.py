@@ -145,18 +145,18 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
     plt.rcParams["svg.hashsalt"] = "recsys"
     found = {row["name"]: row for row in rows}
-    _, axes = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
     for name in (n for n in MODELS if f"{n}/pairs_per_s" in found):
         cost = 1e6 * torch.get_num_threads() / found[f"{name}/pairs_per_s"]["value"]
         quality = found[f"{name}/ndcg@10"]
         whisker = [[quality["value"] - quality["low"]], [quality["high"] - quality["value"]]]
-        axes.errorbar(cost, quality["value"], whisker, fmt="o", capsize=3)
-        axes.annotate(name, (cost, quality["value"]), textcoords="offset points", xytext=(6, 5), fontsize=8)
+        axes.errorbar(cost, quality["value"], whisker, fmt="o", capsize=3, label=name)
     axes.set_xscale("log")
     axes.set_xlabel("core-seconds for a million pairs, texts to scores")
     axes.set_ylabel("nDCG@10, mean and 95 % interval")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
+    figure.legend(loc="outside right center", fontsize=8, frameon=False)
     plt.savefig(path, format="svg", metadata={"Date": None})
 
 
