@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 from recsys import grid
 from recsys.stage._corpus import Corpus
 from recsys.stage.prepare import prepare
-from recsys.stage.score import DryRun, score
+from recsys.stage.score import DryRun, _check_size, score
 from recsys.stage.train import train
 from tests.compose import SMALL_SHOP, job
 
@@ -68,6 +68,26 @@ def test_bytes_do_not_depend_on_the_number_of_actors(root, actors):
     expected = digests(root / "one" / "scores")
     assert digests(root / name / "scores") == expected
     assert sum(n.startswith("tiles/part-") for n in expected) >= 25
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.max_item_tokens=5", r"fitted otherwise \(model\.max_item_tokens: \d+ -> 5\)"),
+        ("model=bm25", r"holds a fitted TwoTower, not a Bm25"),
+    ],
+)
+def test_a_model_that_was_fitted_otherwise_is_refused(root, override, message):
+    model = (override,) if override.startswith("model=") else (*MODEL, override)
+    with pytest.raises(ValueError, match=message):
+        score(job("score", f"store.root={root}", "name=one", *model, *TILES))
+
+
+def test_a_tile_of_too_many_scores_is_refused():
+    tiles = [grid.Tile(0, 0, 0, 512, 0, 8192), grid.Tile(1, 0, 0, 512, 8192, 16384)]
+    _check_size(tiles, outputs=2)
+    with pytest.raises(ValueError, match=r"512 queries x 8192 items x 3 outputs holds 12,582,912 scores"):
+        _check_size(tiles, outputs=3)
 
 
 @pytest.mark.long
