@@ -60,3 +60,19 @@ class Begun:
         before = {name: self.model[name] for name in model.of_inference}
         log.info("score       goes on as it was begun: %s", ", ".join(f"{k}={v}" for k, v in before.items()))
         return dataclasses.replace(model, **before)
+
+
+def resume(folder: Folder, fingerprint: str, model: Model, device: str) -> tuple[Begun | None, Model]:
+    """How the scores of a folder were begun, if what is there holds, and the model as it then has to be.
+
+    ValueError where tiles are scored and nothing tells which.
+    """
+    begun = Begun.read(folder, fingerprint)
+    if not folder.holds_progress():  # a dry run may have planned it, and for another processor
+        return (begun, model) if begun is not None and begun.same(model, device) else (None, model)
+    if begun is None:
+        raise ValueError(
+            f"{folder.path} holds scored tiles but not their {PLAN}, and without it nobody knows which pairs they are "
+            "of; delete that folder and score again"
+        )
+    return begun, begun.goes_on(model, device)

@@ -88,18 +88,23 @@ def _sees(path: str, token: str) -> bool:
 
 
 def num_actors(job: Job, model: Model) -> int:
-    """Scoring actors: as configured, else one per GPU, else one per CPU but those for Ray."""
+    """Scoring actors: as configured, else one per GPU, else as many as the CPUs have room for."""
     if job.resources.actors is not None:
         return job.resources.actors
     total = ray.cluster_resources()
     if uses_gpu(job, model):
         return max(1, int(total.get("GPU", 0)))
-    return max(1, int(total.get("CPU", 1)) - SPARE_CPUS)
+    return room(total.get("CPU", 1.0), job.resources.cpus_per_actor)
+
+
+def room(cpus: float, cpus_per_actor: float) -> int:
+    """How many actors of so many CPUs, at least one each, have a place beside Ray's own tasks; at least 1."""
+    return max(1, int((cpus - SPARE_CPUS) // max(1.0, cpus_per_actor)))
 
 
 def num_workers(job: Job) -> int:
     """Workers that need no device: as many as `resources.actors`, else one per CPU but those for Ray."""
-    return job.resources.actors or max(1, int(ray.cluster_resources().get("CPU", 1)) - SPARE_CPUS)
+    return job.resources.actors or room(ray.cluster_resources().get("CPU", 1.0), 1.0)
 
 
 def check_actor(job: Job) -> None:

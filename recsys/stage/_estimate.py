@@ -9,15 +9,16 @@ import numpy as np
 import pyarrow as pa
 import ray
 
+from recsys.grid import FEW_QUERIES
 from recsys.model import Model
-from recsys.scorer import num_bytes
+from recsys.scorer import Encoded, Scorer, num_bytes
 from recsys.stage._cluster import num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._progress import amount, duration
 from recsys.stage._schedule import Cut, Work
 
 log = logging.getLogger("recsys")
-SAMPLE_S = 0.5  # a sample runs at least this long, or over all items
+SAMPLE_S = 0.5  # a sample takes at least this long, or has all items
 SCORE_S = 2e-3  # and scores this long, or all pairs: the call itself takes as long as thousands of cheap pairs
 COUNT_S = 4e-8  # to count a score, whatever it cost: see benchmarks/README.md
 
@@ -86,44 +87,62 @@ def _settle(model: Model, device: str) -> Model:
 
 
 def _sample(work: Work, device: str) -> Speed:
-    corpus, scorer = work.corpus(), work.scorer(device)
-    num_items = corpus.num_rows("items")
+    corpus = work.corpus()
     queries = corpus.table("queries", ["query_id", "text"])
+    return time_sample(work.scorer(device), queries, corpus.num_rows("items"), corpus.items)
+
+
+def time_sample(
+    scorer: Scorer,
+    queries: pa.Table,
+    num_items: int,
+    read_items: Callable[[np.ndarray], pa.Table],
+    clock: Callable[[], float] = time.perf_counter,
+) -> Speed:
+    """Scores rows spread over the corpus, more and more of them, until the time they take tells what all will take."""
+
+    def once(size_q: int, size_i: int) -> tuple[Encoded, Encoded, np.ndarray]:
+        query_rows, item_rows = _spread(len(queries), size_q), _spread(num_items, size_i)
+        chosen, items = queries.take(pa.array(query_rows)), read_items(item_rows)
+        marks = [clock()]
+        encoded_queries = scorer.encode_queries(chosen)
+        marks.append(clock())
+        encoded_items = scorer.encode_items(items)
+        marks.append(clock())
+        score_s = _least(lambda: scorer.score(encoded_queries, encoded_items), clock)
+        return encoded_queries, encoded_items, np.r_[np.diff(marks), score_s]
+
+    once(1, 1)  # a first call builds what later ones use
     size_q, size_i = 8, 32
     while True:
-        query_rows, item_rows = (
-            np.unique(np.linspace(0, total - 1, size).astype(np.int64))
-            for total, size in ((len(queries), size_q), (num_items, size_i))
-        )
-        items = corpus.items(item_rows)
-        marks = [time.perf_counter()]
-        encoded_queries = scorer.encode_queries(queries.take(pa.array(query_rows)))
-        marks.append(time.perf_counter())
-        encoded_items = scorer.encode_items(items)
-        marks.append(time.perf_counter())
-        score_s = _least(lambda pair=(encoded_queries, encoded_items): scorer.score(*pair))
-        cheap = score_s < SCORE_S and len(query_rows) * len(item_rows) < len(queries) * num_items
-        if not cheap and (time.perf_counter() - marks[0] > SAMPLE_S or len(item_rows) < size_i):
+        encoded_queries, encoded_items, (query_s, item_s, score_s) = once(size_q, size_i)
+        every_query, every_item = size_q >= len(queries), size_i >= num_items
+        cheap = score_s < SCORE_S and not (every_query and every_item)
+        if not cheap and (every_item or query_s + item_s + score_s > SAMPLE_S):
             break
-        size_q, size_i = size_q * (4 if cheap else 1), size_i * 4
-    pairs = len(query_rows) * len(item_rows)
-    query_s, item_s = np.diff(marks) / (len(query_rows), len(item_rows))
+        size_q, size_i = size_q * 4 if cheap else max(size_q, FEW_QUERIES), size_i * 4
+    num_queries, num_sampled = len(encoded_queries), len(encoded_items)
     return Speed(
-        query_s=float(query_s),
-        item_s=float(item_s),
-        pair_s=score_s / pairs + COUNT_S * len(scorer.outputs),
-        query_bytes=num_bytes(encoded_queries) / len(query_rows),
-        item_bytes=num_bytes(encoded_items) / len(item_rows),
+        query_s=query_s / num_queries,
+        item_s=item_s / num_sampled,
+        pair_s=score_s / (num_queries * num_sampled) + COUNT_S * len(scorer.outputs),
+        query_bytes=num_bytes(encoded_queries) / num_queries,
+        item_bytes=num_bytes(encoded_items) / num_sampled,
         outputs=len(scorer.outputs),
-        pairs=pairs,
+        pairs=num_queries * num_sampled,
     )
 
 
-def _least(work: Callable[[], object]) -> float:
-    """Seconds it takes; the least of three times where it is short: a first call, or a busy machine, makes it long."""
+def _spread(total: int, size: int) -> np.ndarray:
+    """At most `size` of `total` row numbers, evenly apart."""
+    return np.unique(np.linspace(0, total - 1, size).astype(np.int64))
+
+
+def _least(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    """Seconds it takes; the least of three times where it is short: a busy machine makes one long."""
     taken: list[float] = []
     while len(taken) < 3 and min(taken, default=0.0) < 10 * SCORE_S:
-        started = time.perf_counter()
+        started = clock()
         work()
-        taken.append(time.perf_counter() - started)
+        taken.append(clock() - started)
     return min(taken)

@@ -28,7 +28,7 @@ from recsys.stage._base import (
     unknown_labels,
     with_base,
 )
-from recsys.stage._begun import Begun
+from recsys.stage._begun import Begun, resume
 from recsys.stage._cluster import check_actor, check_store, connect, num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
 from recsys.stage._estimate import Speed, announce, measure, settled
@@ -156,12 +156,7 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     if not gpu:
         check_actor(job)
     device = "cuda" if gpu else "cpu"
-    model = settled(job.model, device)
-    begun = Begun.read(folder, plan.fingerprint)
-    if begun is not None and folder.holds_progress():
-        model = begun.goes_on(model, device)
-    elif begun is not None and not begun.same(model, device):
-        begun = None  # a dry run elsewhere: the plan is for another processor, and nothing is lost with it
+    begun, model = resume(folder, plan.fingerprint, settled(job.model, device), device)
     work = Work(
         job=job.part(Job),
         run=job.run,

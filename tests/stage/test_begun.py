@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from recsys import grid
-from recsys.stage._begun import Begun
+from recsys.stage._begun import PLAN, Begun, resume
 from recsys.store import Folder, describe
 from tests.compose import job
 
@@ -42,3 +42,22 @@ def test_a_processor_that_would_choose_another_dtype_goes_on_in_the_first(caplog
 def test_another_kind_of_device_is_refused():
     with pytest.raises(ValueError, match=r"begun on cpu, and this is cuda.*resources\.device=cpu"):
         begun(dtype="float32", batch_tokens=4096).goes_on(model(dtype="float32", batch_tokens=4096), "cuda")
+
+
+def test_a_plan_without_tiles_holds_for_the_same_processor_alone(tmp_path):
+    folder, here = Folder.open(str(tmp_path)), model(dtype="float32", batch_tokens=4096)
+    planned = begun(dtype="float32", batch_tokens=4096)
+    planned.write(folder, "mine")
+    assert resume(folder, "mine", here, "cpu") == (planned, here)
+    assert resume(folder, "mine", here, "cuda") == (None, here)
+
+
+def test_tiles_without_their_plan_are_refused(tmp_path):
+    folder, here = Folder.open(str(tmp_path)), model(dtype="bfloat16", batch_tokens=4096)
+    planned = begun(dtype="float32", batch_tokens=4096)
+    planned.write(folder, "mine")
+    folder.join("tiles").write("part-000000000.parquet", b"")
+    assert resume(folder, "mine", here, "cpu") == (planned, model(dtype="float32", batch_tokens=4096))
+    folder.remove(PLAN)
+    with pytest.raises(ValueError, match=r"holds scored tiles but not their plan\.parquet.*delete that folder"):
+        resume(folder, "mine", here, "cpu")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.stage._cluster import check_store
+from recsys.stage._cluster import check_store, room
 
 ROOT = Path(__file__).parents[2]
 RAY = Path(sys.executable).with_name("ray")
@@ -119,3 +119,11 @@ def test_a_relative_store_is_fine_on_one_node(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     check_store("runs")
     check_store("memory://anywhere")
+
+
+@pytest.mark.parametrize(
+    ("cpus", "cpus_per_actor", "actors"),
+    [(18.0, 1.0, 16), (18.0, 4.0, 4), (17.0, 4.0, 3), (4.0, 0.5, 2), (2.0, 1.0, 1)],
+)
+def test_actors_are_as_many_as_have_room(cpus, cpus_per_actor, actors):
+    assert room(cpus, cpus_per_actor) == actors
