@@ -6,6 +6,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,26 @@ import torch
 
 @dataclass(frozen=True)
 class Contender:
-    """Something to time: `work` treats `amount` things (pairs, rows) each time it is called."""
+    """Something to time: `work` treats `amount` things (pairs, rows) each time it is called, within an `around` of its
+    own that is not timed."""
 
     name: str
     work: Callable[[], object]
     amount: int
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
 def alternate(contenders: list[Contender], repeats: int) -> dict[str, list[float]]:
-    """Rates (amount / s) of each contender, which take turns, after one call each that is not counted."""
+    """Rates (amount / s) of each contender: they take turns, back and forth; the first round is not counted."""
     rates: dict[str, list[float]] = {c.name: [] for c in contenders}
     for repeat in range(repeats + 1):
-        for contender in contenders:
-            started = time.perf_counter()
-            contender.work()
+        for contender in contenders[:: -1 if repeat % 2 else 1]:
+            with contender.around():
+                started = time.perf_counter()
+                contender.work()
+                seconds = time.perf_counter() - started
             if repeat:
-                rates[contender.name].append(contender.amount / (time.perf_counter() - started))
+                rates[contender.name].append(contender.amount / seconds)
     return rates
 
 
