@@ -18,7 +18,7 @@ from recsys.stage._progress import amount, duration
 from recsys.stage._schedule import Cut, Work
 
 log = logging.getLogger("recsys")
-SAMPLE_S = 0.5  # a sample takes at least this long, or has all items
+SAMPLE_S = 1.0  # a sample takes at least this long, or has all items
 SCORE_S = 2e-3  # and scores this long, or all pairs: the call itself takes as long as thousands of cheap pairs
 COUNT_S = 4e-8  # to count a score, whatever it cost: see benchmarks/README.md
 
@@ -113,14 +113,14 @@ def time_sample(
         return encoded_queries, encoded_items, np.r_[np.diff(marks), score_s]
 
     once(1, 1)  # a first call builds what later ones use
-    size_q, size_i = 8, 32
+    size_q, size_i = FEW_QUERIES, 8  # as many queries as a tile has, since they may share what an item costs
     while True:
         encoded_queries, encoded_items, (query_s, item_s, score_s) = once(size_q, size_i)
         every_query, every_item = size_q >= len(queries), size_i >= num_items
         cheap = score_s < SCORE_S and not (every_query and every_item)
         if not cheap and (every_item or query_s + item_s + score_s > SAMPLE_S):
             break
-        size_q, size_i = size_q * 4 if cheap else max(size_q, FEW_QUERIES), size_i * 4
+        size_q, size_i = size_q * 4 if cheap else size_q, size_i * 4
     num_queries, num_sampled = len(encoded_queries), len(encoded_items)
     return Speed(
         query_s=query_s / num_queries,
