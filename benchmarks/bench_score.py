@@ -355,7 +355,7 @@ def engine(bench: Bench) -> list[dict[str, Any]]:
     first tile's start to the last one's commit."""
     model = bench.overrides("split_encoder", "model.joint_layers=2")
     untrained(bench.work, "engine", bench.queries, bench.items.slice(0, 1500 if bench.quick else 12_000), *model)
-    made = watched(bench.work, "engine", *model, "tiles.seconds=10")  # at most: their sides are powers of two
+    made = watched(bench.work, "engine", *model, "tiles.items=384")
     overhead = 1 - made["tiles_s"] / (made["actors"] * made["tiles_wall_s"])
     return [
         {"name": "engine/wall", "value": made["tiles_wall_s"], "unit": "s"},
