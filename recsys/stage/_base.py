@@ -214,7 +214,9 @@ def _base_plan(base: Base, corpus: Corpus) -> Delta:
     """The base's plan; it may have had a base itself."""
     begun = Begun.read(base.folder, base.fingerprint)
     if begun is None:
-        raise ValueError(f"{base.folder.path}/{PLAN} is of other work than its manifest; leave base={base.uri} out")
+        raise ValueError(
+            f"{base.folder.path} has no {PLAN} of its own work; score it again, or leave base={base.uri} out"
+        )
     if base.folder.join(DELTA).exists(LABELLED):
         return read_delta(base.folder, begun.tiles)
     queries, items = (delta.untouched(corpus.num_rows(name)) for name in ("queries", "items"))

@@ -72,7 +72,7 @@ def resume(folder: Folder, fingerprint: str, model: Model, device: str) -> tuple
         return (begun, model) if begun is not None and begun.same(model, device) else (None, model)
     if begun is None:
         raise ValueError(
-            f"{folder.path} holds scored tiles but not their {PLAN}, and without it nobody knows which pairs they are "
-            "of; delete that folder and score again"
+            f"{folder.path} holds scored tiles but not their own {PLAN}, and without it nobody knows which pairs they "
+            "are of; delete that folder and score again"
         )
     return begun, begun.goes_on(model, device)

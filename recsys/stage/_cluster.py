@@ -91,25 +91,30 @@ def num_actors(job: Job, model: Model) -> int:
     """Scoring actors: as configured, else one per GPU, else as many as the CPUs have room for."""
     if job.resources.actors is not None:
         return job.resources.actors
-    total = ray.cluster_resources()
     if uses_gpu(job, model):
-        return max(1, int(total.get("GPU", 0)))
-    return room(total.get("CPU", 1.0), job.resources.cpus_per_actor)
+        return max(1, int(ray.cluster_resources().get("GPU", 0)))
+    return room(_cpus(), job.resources.cpus_per_actor)
 
 
-def room(cpus: float, cpus_per_actor: float) -> int:
-    """How many actors of so many CPUs, at least one each, have a place beside Ray's own tasks; at least 1."""
-    return max(1, int((cpus - SPARE_CPUS) // max(1.0, cpus_per_actor)))
+def room(cpus_N: list[float], cpus_per_actor: float) -> int:
+    """How many actors of so many CPUs, at least one each, have a place on N nodes beside Ray's own tasks; at least 1."""
+    size = max(1.0, cpus_per_actor)
+    return max(1, min(int((sum(cpus_N) - SPARE_CPUS) // size), sum(int(cpus // size) for cpus in cpus_N)))
+
+
+def _cpus() -> list[float]:
+    """CPUs of each node that is up, as Ray counts them."""
+    return [n["Resources"].get("CPU", 0.0) for n in ray.nodes() if n["Alive"]]
 
 
 def num_workers(job: Job) -> int:
     """Workers that need no device: as many as `resources.actors`, else one per CPU but those for Ray."""
-    return job.resources.actors or room(ray.cluster_resources().get("CPU", 1.0), 1.0)
+    return job.resources.actors or room(_cpus(), 1.0)
 
 
 def check_actor(job: Job) -> None:
     """ValueError if no node is large enough for one scoring actor, nor can be: it would wait for ever."""
-    largest = max((n["Resources"].get("CPU", 0.0) for n in ray.nodes() if n["Alive"]), default=0.0)
+    largest = max(_cpus(), default=0.0)
     grows = "RAY_ADDRESS" in os.environ or submitted()  # a cluster may start larger nodes
     if job.resources.cpus_per_actor > largest:
         if not grows:

@@ -6,6 +6,7 @@ import posixpath
 from typing import Any
 
 from recsys.part import read_part
+from recsys.stage._begun import PLAN, Begun
 from recsys.stage._job import Job
 from recsys.stage._progress import Progress
 from recsys.store import MANIFEST, STARTED, Folder, Plan
@@ -29,6 +30,11 @@ def reopen_if_damaged(job: Job, plan: Plan) -> None:
         raise ValueError(
             f"run '{owner}', whose scores '{job.name}' takes over, has {len(wrong)} damaged or missing files, such as "
             f"{folder.path}/{wrong[0]}; give it the same command: name={owner} verify=true"
+        )
+    if Begun.read(folder, plan.fingerprint) is None:
+        raise ValueError(
+            f"{folder.path} has {len(wrong)} damaged or missing files, such as {wrong[0]}, and without its own {PLAN} none "
+            "of its tiles can be made again; delete that folder and score again"
         )
     folder.write_json(STARTED, plan.content | {"fingerprint": plan.fingerprint})
     folder.remove(MANIFEST)  # first, so that a kill between leaves an unfinished stage and never a wrong one
@@ -56,4 +62,4 @@ def _wrong(folder: Folder, parts: dict[str, list[dict[str, Any]]]) -> list[str]:
         if not folder.exists(part["name"]) or hashlib.sha256(folder.read(part["name"])).hexdigest() != part["sha256"]:
             wrong.append(part["name"])
         progress.step(1)
-    return wrong
+    return wrong if folder.exists(PLAN) else [*wrong, PLAN]

@@ -63,12 +63,12 @@ class Tiles:
         if not self.seconds > 0:
             raise ValueError(f"tiles.seconds={self.seconds} must be above 0")
 
-    def shape(self, num_queries: int, num_items: int, speed: Speed, workers: int) -> tuple[int, int]:
+    def shape(self, num_queries: int, num_items: int, speed: Speed, pair_s: float, workers: int) -> tuple[int, int]:
         """(queries, items) of a tile at most: as configured, or as measured."""
         return grid.shape(
             num_queries,
             num_items,
-            pair_s=speed.pair_s,
+            pair_s=pair_s,
             seconds=self.seconds,
             item_bytes=speed.item_bytes,
             cache_bytes=self.cache_mib * 2**20 / 2,
@@ -221,7 +221,8 @@ def _score(job: ScoreJob, plan: Plan, folder: Folder) -> dict[str, Any]:
     if job.dry_run:
         raise DryRun
 
-    labelled_s = speed.seconds(pairs=labelled.num_pairs, queries=0, items=min(labelled.num_pairs, len(items)))
+    num_items = min(labelled.num_pairs, len(items))
+    labelled_s = speed.seconds(pairs=labelled.num_pairs, queries=0, items=num_items, listed=True)
     here = labelled_s < HERE_S and not gpu
     frozen = _checksums(labelled, run_tiles(work, labelled, here=here))
     if base is not None:
@@ -284,7 +285,8 @@ def _cut(
     """The tiles of a plan without a base."""
     num_queries = sum(m.query_stop - m.query_start for m in markets)
     workers = num_actors(work.job, work.model)
-    queries, items = job.tiles.shape(num_queries, num_items, speed, workers)
+    pair_s = speed.pair_s if candidate_P2 is None else speed.listed_s
+    queries, items = job.tiles.shape(num_queries, num_items, speed, pair_s, workers)
     if candidate_P2 is None:
         return grid.plan(markets, queries, items)
     size = min(queries * items, max(job.tiles.labelled, len(candidate_P2) // CANDIDATE_PARTS))

@@ -59,5 +59,5 @@ def test_tiles_without_their_plan_are_refused(tmp_path):
     folder.join("tiles").write("part-000000000.parquet", b"")
     assert resume(folder, "mine", here, "cpu") == (planned, model(dtype="float32", batch_tokens=4096))
     folder.remove(PLAN)
-    with pytest.raises(ValueError, match=r"holds scored tiles but not their plan\.parquet.*delete that folder"):
+    with pytest.raises(ValueError, match=r"holds scored tiles but not their own plan\.parquet.*delete that folder"):
         resume(folder, "mine", here, "cpu")

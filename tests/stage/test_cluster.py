@@ -123,7 +123,17 @@ def test_a_relative_store_is_fine_on_one_node(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("cpus", "cpus_per_actor", "actors"),
-    [(18.0, 1.0, 16), (18.0, 4.0, 4), (17.0, 4.0, 3), (4.0, 0.5, 2), (2.0, 1.0, 1)],
+    [
+        ([18.0], 1.0, 16),
+        ([18.0], 4.0, 4),
+        ([17.0], 4.0, 3),
+        ([4.0], 0.5, 2),
+        ([2.0], 1.0, 1),
+        ([0.0], 1.0, 1),
+        ([16.0] * 10, 10.0, 10),
+        ([4.0] * 8, 2.5, 8),
+        ([4.0] * 8, 1.0, 30),
+    ],
 )
 def test_actors_are_as_many_as_have_room(cpus, cpus_per_actor, actors):
     assert room(cpus, cpus_per_actor) == actors
