@@ -97,7 +97,7 @@ def num_actors(job: Job, model: Model) -> int:
 
 
 def room(cpus_N: list[float], cpus_per_actor: float) -> int:
-    """How many actors of so many CPUs, at least one each, have a place on N nodes beside Ray's own tasks; at least 1."""
+    """How many actors of so many CPUs, at least one each, fit on N nodes beside Ray's own tasks; at least 1."""
     size = max(1.0, cpus_per_actor)
     return max(1, min(int((sum(cpus_N) - SPARE_CPUS) // size), sum(int(cpus // size) for cpus in cpus_N)))
 

@@ -30,9 +30,7 @@ class Resources:
     """What a job may use. Never part of a fingerprint: results do not depend on it beyond rounding."""
 
     device: str  # auto, cpu or cuda
-    actors: (
-        int | None
-    )  # scoring actors; null = one per GPU, else as many as fit on the CPUs (a joined cluster: less two)
+    actors: int | None  # scoring actors; null = one per GPU, else as many as the CPUs hold (of a cluster: less two)
     cpus_per_actor: float  # CPUs Ray sets aside for each actor; 0 beside a GPU
     train_workers: int  # data-parallel training workers
 

@@ -33,8 +33,8 @@ def reopen_if_damaged(job: Job, plan: Plan) -> None:
         )
     if Begun.read(folder, plan.fingerprint) is None:
         raise ValueError(
-            f"{folder.path} has {len(wrong)} damaged or missing files, such as {wrong[0]}, and without its own {PLAN} none "
-            "of its tiles can be made again; delete that folder and score again"
+            f"{folder.path} has {len(wrong)} damaged or missing files, such as {wrong[0]}, and without its own {PLAN} "
+            "none of its tiles can be made again; delete that folder and score again"
         )
     folder.write_json(STARTED, plan.content | {"fingerprint": plan.fingerprint})
     folder.remove(MANIFEST)  # first, so that a kill between leaves an unfinished stage and never a wrong one

@@ -12,6 +12,7 @@ import pytest
 from benchmarks import chaos
 from recsys import config
 from recsys.stage._attempts import MAX_KILLS
+from recsys.stage._begun import PLAN
 from recsys.stage.score import score
 from recsys.store import Folder
 from tests.compose import job
@@ -137,6 +138,12 @@ def test_a_finished_run_is_compared_with_its_manifest(root, monkeypatch):
     score(scoring(root, "owner", "verify=true"))
     assert same_bytes(root, "owner")
     score(heir)
+    (scores / PLAN).unlink()
+    (scores / "ranks.parquet").write_bytes(b"PAR1")
+    before = chaos.digests(scores)
+    with pytest.raises(ValueError, match=r"2 damaged .* such as ranks\.parquet, and without its own plan"):
+        score(scoring(root, "owner", "verify=true"))
+    assert chaos.digests(scores) == before
 
 
 @pytest.mark.timeout(400)
