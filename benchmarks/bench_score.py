@@ -191,8 +191,10 @@ def own_ray() -> Iterator[None]:
 
 
 def ray_data(folder: Path, pairs: list[list[str]], batch_size: int, threads: int) -> Callable[[], object]:
-    """The recipe of Ray's documentation for batch inference with transformers, written to Parquet: one actor, which starts
-    and loads the model each time."""
+    """The recipe of Ray's documentation for batch inference with transformers, written to Parquet.
+
+    Its one actor starts, and loads the model, each time.
+    """
     import ray
 
     class Predictor:
