@@ -2,7 +2,7 @@
 
 from recsys.model._folder import fitted_outputs
 from recsys.model._model import Model, Supervised, Unsupervised
-from recsys.model._threads import use_threads
+from recsys.model._threads import use_threads, wait_for_gpu
 from recsys.model.bm25 import Bm25
 from recsys.model.cross_encoder import CrossEncoder
 from recsys.model.late_interaction import LateInteraction
@@ -32,4 +32,5 @@ __all__ = [
     "Unsupervised",
     "fitted_outputs",
     "use_threads",
+    "wait_for_gpu",
 ]

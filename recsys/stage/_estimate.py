@@ -10,7 +10,7 @@ import pyarrow as pa
 import ray
 
 from recsys.grid import FEW_QUERIES
-from recsys.model import Model
+from recsys.model import Model, wait_for_gpu
 from recsys.scorer import Encoded, Scorer, num_bytes
 from recsys.stage._cluster import num_actors, uses_gpu
 from recsys.stage._corpus import Corpus
@@ -151,9 +151,7 @@ def time_sample(
 
 def _done_clock() -> float:
     """Seconds, when the GPU has done what it was asked to."""
-    import torch
-
-    torch.cuda.synchronize()
+    wait_for_gpu()
     return time.perf_counter()
 
 
