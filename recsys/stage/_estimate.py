@@ -20,9 +20,9 @@ from recsys.stage._schedule import Cut, Work
 log = logging.getLogger("recsys")
 SAMPLE_S = 1.0  # a sample takes at least this long, or has all items
 SCORE_S = 2e-3  # and scores this long, or all pairs: the call itself takes as long as thousands of cheap pairs
-FEW_PAIRS = 64
-ENCODE_S = 4.0  # but encodes no more after this long
-DEAR_S = 0.05  # a call of this long is timed on few pairs, or once
+ENCODE_S = 4.0  # but grows no more once encoding took this long
+DEAR_S = 0.05  # a call that takes this long is not repeated, and of listed pairs only a few are timed
+FEW_PAIRS = 64  # so many
 COUNT_S = 4e-8  # to count a score, whatever it cost: see benchmarks/README.md
 
 
